@@ -1,0 +1,109 @@
+/* lib/core/digest.c: SHA-256, HMAC-SHA-256 (RFC 2104) and random bytes from OpenSSL. */
+
+#include "core/digest.h"
+
+#include <limits.h>
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/auto.h"
+
+#include "core/banned.h"
+
+/* A digest, a MAC or a random source that does not work leaves nothing that could be done safely. */
+static _Noreturn void give_up(const char *what)
+{
+    (void)fprintf(stderr, "certctl: OpenSSL cannot %s\n", what);
+    abort();
+}
+
+/* Kept until exit. Processes of ours have one thread, so the first use needs no lock. */
+static const EVP_MD *fetched(EVP_MD **kept, const char *name)
+{
+    if (!*kept)
+        *kept = EVP_MD_fetch(NULL, name, NULL);
+    if (!*kept)
+        give_up("fetch a SHA-2 digest");
+    return *kept;
+}
+
+const EVP_MD *digest_algorithm_sha256(void)
+{
+    static EVP_MD *kept;
+    return fetched(&kept, "SHA256");
+}
+
+const EVP_MD *digest_algorithm_sha384(void)
+{
+    static EVP_MD *kept;
+    return fetched(&kept, "SHA384");
+}
+
+const EVP_MD *digest_algorithm_sha512(void)
+{
+    static EVP_MD *kept;
+    return fetched(&kept, "SHA512");
+}
+
+void digest_sha256(struct bytes data, uint8_t ret_digest[DIGEST_SHA256_SIZE])
+{
+    unsigned size = 0;
+
+    if (EVP_Digest(data.data, data.size, ret_digest, &size, digest_algorithm_sha256(), NULL) != 1 ||
+        size != DIGEST_SHA256_SIZE)
+        give_up("compute SHA-256");
+}
+
+char *digest_sha256_hex(TALLOC_CTX *ctx, struct bytes data)
+{
+    uint8_t digest[DIGEST_SHA256_SIZE];
+
+    digest_sha256(data, digest);
+    return hex_from_bytes(ctx, BYTES_OF(digest));
+}
+
+char *digest_sha256_base64url(TALLOC_CTX *ctx, struct bytes data)
+{
+    uint8_t digest[DIGEST_SHA256_SIZE];
+
+    digest_sha256(data, digest);
+    return base64url_from_bytes(ctx, BYTES_OF(digest));
+}
+
+static EVP_MAC *hmac_algorithm(void)
+{
+    static EVP_MAC *kept;
+
+    if (!kept)
+        kept = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    if (!kept)
+        give_up("fetch HMAC");
+    return kept;
+}
+
+void digest_hmac_sha256(struct bytes key, struct bytes data, uint8_t ret_mac[DIGEST_SHA256_SIZE])
+{
+    static const uint8_t no_key[1] = {0};
+    char name[] = "SHA256"; /* OSSL_PARAM wants it writable, though nobody writes */
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    AUTO(EVP_MAC_CTX) *mac = EVP_MAC_CTX_new(hmac_algorithm());
+    size_t size = 0;
+
+    /* A NULL key would mean "the key of last time" to EVP_MAC_init. */
+    if (!mac || EVP_MAC_init(mac, key.size > 0 ? key.data : no_key, key.size, params) != 1 ||
+        EVP_MAC_update(mac, data.data, data.size) != 1 ||
+        EVP_MAC_final(mac, ret_mac, &size, DIGEST_SHA256_SIZE) != 1 || size != DIGEST_SHA256_SIZE)
+        give_up("compute HMAC-SHA-256");
+}
+
+void random_bytes(uint8_t *ret_bytes, size_t size)
+{
+    if (size > INT_MAX || RAND_priv_bytes(ret_bytes, (int)size) != 1)
+        give_up("give random bytes");
+}
