@@ -1,0 +1,199 @@
+-- State changes of the ACME server (01 sections 8.2, 9.3). Each is one transaction that spends the
+-- nonce first; a refusal says so in `outcome` and leaves nothing behind but the spent nonce.
+
+-- outcome: created | existing | bad_nonce | rate_limited
+CREATE OR REPLACE FUNCTION acme_account_create(
+  p_nonce text, p_nonce_expires timestamptz,
+  p_account text, p_profile text, p_thumbprint text, p_jwk_pem text, p_contact text[],
+  p_tos_agreed boolean, p_address inet, p_limit_key text, p_per_hour integer,
+  p_audit text, p_details jsonb, p_source_ip inet, p_request text,
+  OUT outcome text, OUT account_id text, OUT status text, OUT contact text[], OUT tos_agreed boolean,
+  OUT retry_after integer)
+  LANGUAGE plpgsql AS $$
+BEGIN
+  IF NOT replay_spend('acme_nonce', p_nonce, p_nonce_expires, false) THEN
+    outcome := 'bad_nonce';
+    RETURN;
+  END IF;
+  retry_after := rl_take(p_limit_key, p_per_hour, '1 hour', p_per_hour);
+  IF retry_after > 0 THEN
+    outcome := 'rate_limited';
+    RETURN;
+  END IF;
+  INSERT INTO acme_accounts AS a (account_id, jwk_thumbprint, jwk_pem, contact, profile_id, tos_agreed_at, created_ip)
+  VALUES (p_account, p_thumbprint, p_jwk_pem, p_contact, p_profile, CASE WHEN p_tos_agreed THEN now() END, p_address)
+  ON CONFLICT (profile_id, jwk_thumbprint) DO NOTHING;
+  IF FOUND THEN
+    outcome := 'created';
+    INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, details, source_ip, request_id)
+    VALUES (p_audit, 'acme:' || p_account, 'System', 'acme_account_created', 'acme_account', p_account, p_details,
+            p_source_ip, p_request);
+  ELSE -- two registrations of one key met: the other one won
+    outcome := 'existing';
+  END IF;
+  SELECT a.account_id, a.status, a.contact, a.tos_agreed_at IS NOT NULL
+    INTO acme_account_create.account_id, acme_account_create.status, acme_account_create.contact,
+         acme_account_create.tos_agreed
+    FROM acme_accounts a
+   WHERE a.profile_id = p_profile AND a.jwk_thumbprint = p_thumbprint;
+END $$;
+
+-- outcome: created | reused | bad_nonce | account | rate_limited | concurrent
+-- p_authz, p_tokens, p_identifiers, p_values and p_wildcards run in parallel, one entry an identifier.
+-- p_values are without the wildcard prefix.
+CREATE OR REPLACE FUNCTION acme_order_create(
+  p_nonce text, p_nonce_expires timestamptz,
+  p_order text, p_account text, p_profile text, p_issuer text, p_mode text,
+  p_identifiers jsonb, p_hash bytea, p_not_before timestamptz, p_not_after timestamptz,
+  p_expires timestamptz, p_authz_expires timestamptz,
+  p_authz text[], p_tokens text[], p_types text[], p_values text[], p_wildcards boolean[], p_reuse_authz boolean,
+  p_per_hour integer, p_concurrent integer, p_window interval,
+  p_audit text, p_details jsonb, p_source_ip inet, p_request text,
+  OUT outcome text, OUT order_id text, OUT status text, OUT expires_at timestamptz, OUT authorizations text[],
+  OUT retry_after integer)
+  LANGUAGE plpgsql AS $$
+DECLARE
+  open_orders bigint;
+  i integer;
+  known text;
+  pending boolean := false;
+BEGIN
+  IF NOT replay_spend('acme_nonce', p_nonce, p_nonce_expires, false) THEN
+    outcome := 'bad_nonce';
+    RETURN;
+  END IF;
+  -- Serialises the orders of one account, so that reuse and the concurrent count are exact.
+  PERFORM pg_advisory_xact_lock(hashtextextended('acme-order:' || p_account, 0));
+  PERFORM 1 FROM acme_accounts a WHERE a.account_id = p_account AND a.status = 'valid' AND a.profile_id = p_profile;
+  IF NOT FOUND THEN
+    outcome := 'account';
+    RETURN;
+  END IF;
+
+  SELECT o.order_id, o.status, o.expires_at
+    INTO acme_order_create.order_id, acme_order_create.status, acme_order_create.expires_at
+    FROM acme_orders o
+   WHERE o.account_id = p_account AND o.identifiers_hash = p_hash AND o.status IN ('pending', 'ready')
+     AND o.auth_mode = p_mode AND o.expires_at > now() + interval '10 minutes'
+   ORDER BY o.created_at DESC
+   LIMIT 1;
+  IF FOUND THEN
+    outcome := 'reused';
+    authorizations := ARRAY(SELECT oa.authz_id::text FROM acme_order_authorizations oa
+                             WHERE oa.order_id = acme_order_create.order_id ORDER BY oa.position);
+    RETURN;
+  END IF;
+
+  IF p_concurrent > 0 THEN
+    SELECT count(*) INTO open_orders
+      FROM acme_orders o
+     WHERE o.account_id = p_account AND o.status IN ('pending', 'ready', 'processing') AND o.expires_at > now()
+       AND (p_window = interval '0' OR o.updated_at > now() - p_window);
+    IF open_orders >= p_concurrent THEN
+      outcome := 'concurrent';
+      retry_after := 30;
+      RETURN;
+    END IF;
+  END IF;
+  retry_after := rl_take('acme:new_order|' || p_account, p_per_hour, '1 hour', p_per_hour);
+  IF retry_after > 0 THEN
+    outcome := 'rate_limited';
+    RETURN;
+  END IF;
+
+  outcome := 'created';
+  order_id := p_order;
+  expires_at := p_expires;
+  authorizations := p_authz;
+  IF p_mode = 'trust_authenticated' THEN
+    status := 'ready';
+  ELSE
+    -- A valid authorization of the same account for the same identifier serves this order too.
+    FOR i IN 1 .. cardinality(p_authz) LOOP
+      known := NULL;
+      IF p_reuse_authz THEN
+        SELECT z.authz_id INTO known
+          FROM acme_authorizations z
+         WHERE z.account_id = p_account AND z.status = 'valid' AND z.identifier->>'value' = p_values[i]
+           AND z.identifier->>'type' = p_types[i] AND z.wildcard = p_wildcards[i]
+           AND z.expires_at > now() + interval '10 minutes'
+         LIMIT 1;
+      END IF;
+      IF known IS NULL THEN
+        pending := true;
+      ELSE
+        authorizations[i] := known;
+      END IF;
+    END LOOP;
+    status := CASE WHEN pending THEN 'pending' ELSE 'ready' END;
+  END IF;
+
+  INSERT INTO acme_orders (order_id, account_id, identifiers, status, expires_at, not_before, not_after, profile_id,
+                           issuer_id, auth_mode, identifiers_hash)
+  VALUES (p_order, p_account, p_identifiers, acme_order_create.status, p_expires, p_not_before, p_not_after, p_profile,
+          p_issuer, p_mode, p_hash);
+  INSERT INTO acme_authorizations (authz_id, order_id, identifier, status, expires_at, token, wildcard, account_id)
+  SELECT n.authz, p_order, jsonb_build_object('type', n.type, 'value', n.value),
+         CASE WHEN p_mode = 'trust_authenticated' THEN 'valid' ELSE 'pending' END, p_authz_expires, n.token, n.wildcard,
+         p_account
+    FROM unnest(p_authz, p_tokens, p_types, p_values, p_wildcards, authorizations)
+         AS n (authz, token, type, value, wildcard, used)
+   WHERE n.authz = n.used;
+  INSERT INTO acme_order_authorizations (order_id, authz_id, position)
+  SELECT p_order, u.authz, u.position
+    FROM unnest(authorizations) WITH ORDINALITY AS u (authz, position);
+  INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, details, source_ip, request_id)
+  VALUES (p_audit, 'acme:' || p_account, 'System', 'acme_order_created', 'acme_order', p_order, p_details,
+          p_source_ip, p_request);
+END $$;
+
+-- Contact, agreement and deactivation of one account, in this order (01 section 8.4). NULL leaves a
+-- thing as it is. Certificates stay valid; what was under way ends.
+-- outcome: updated | bad_nonce | account
+CREATE OR REPLACE FUNCTION acme_account_update(
+  p_nonce text, p_nonce_expires timestamptz, p_account text, p_contact text[], p_agreed boolean,
+  p_deactivate boolean, p_audit text, p_audit_second text, p_source_ip inet, p_request text,
+  OUT outcome text, OUT account_id text, OUT status text, OUT contact text[], OUT tos_agreed boolean)
+  LANGUAGE plpgsql AS $$
+BEGIN
+  IF NOT replay_spend('acme_nonce', p_nonce, p_nonce_expires, false) THEN
+    outcome := 'bad_nonce';
+    RETURN;
+  END IF;
+  UPDATE acme_accounts a
+     SET contact = coalesce(p_contact, a.contact),
+         tos_agreed_at = CASE WHEN p_agreed THEN now() ELSE a.tos_agreed_at END,
+         status = CASE WHEN p_deactivate THEN 'deactivated' ELSE a.status END,
+         updated_at = now()
+   WHERE a.account_id = p_account AND a.status = 'valid'
+  RETURNING a.account_id, a.status, a.contact, a.tos_agreed_at IS NOT NULL
+       INTO acme_account_update.account_id, acme_account_update.status, acme_account_update.contact,
+            acme_account_update.tos_agreed;
+  IF NOT FOUND THEN
+    outcome := 'account';
+    RETURN;
+  END IF;
+  outcome := 'updated';
+  IF p_deactivate THEN
+    UPDATE acme_orders o
+       SET status = 'invalid', updated_at = now(),
+           error = '{"type":"urn:ietf:params:acme:error:unauthorized","detail":"account deactivated","status":401}'
+     WHERE o.account_id = p_account AND o.status IN ('pending', 'ready');
+    UPDATE acme_challenges c
+       SET status = 'invalid', updated_at = now()
+      FROM acme_authorizations z
+     WHERE z.account_id = p_account AND z.status = 'pending' AND c.authz_id = z.authz_id
+       AND c.status IN ('pending', 'processing');
+    UPDATE acme_authorizations z
+       SET status = 'deactivated', updated_at = now()
+     WHERE z.account_id = p_account AND z.status = 'pending';
+  END IF;
+  INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, details, source_ip, request_id)
+  SELECT e.id, 'acme:' || p_account, 'System', e.action, 'acme_account', p_account, e.details, p_source_ip, p_request
+    FROM (VALUES (p_audit, 'acme_account_updated', p_contact IS NOT NULL OR p_agreed,
+                  jsonb_build_object('account_id', p_account, 'contact_count', cardinality(contact))),
+                 (p_audit_second, 'acme_account_deactivated', p_deactivate,
+                  jsonb_build_object('account_id', p_account, 'new_status', 'deactivated')))
+         AS e (id, action, happened, details)
+   WHERE e.happened;
+END $$;

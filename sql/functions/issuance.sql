@@ -1,0 +1,107 @@
+-- issuance_commit: everything that one issued certificate writes, in one transaction (04 section
+-- 6.8). It judges no policy: C decided. It compares the row versions that C read, holds uniqueness,
+-- and closes the protocol's request row.
+--
+-- outcome: issued     all written
+--          superseded the order is no longer ready (the caller reads it again)
+--          stale      profile or CA changed since they were read: nothing written, start again
+--          bad_nonce  replay
+--          blocked    the key is on the list of blocked keys
+--          serial     the serial is known already (an orphan row, or a miracle): sign again
+CREATE OR REPLACE FUNCTION issuance_commit(
+  p_nonce text, p_nonce_expires timestamptz, p_order text, p_account text,
+  p_profile text, p_profile_version bigint, p_ca text, p_ca_version bigint,
+  p_certificate text, p_name text, p_common_name text, p_sans text[], p_owner text, p_team text, p_issuer text,
+  p_policy text, p_source text,
+  p_version text, p_serial text, p_not_before timestamptz, p_not_after timestamptz, p_fingerprint text,
+  p_spki text, p_short_lived boolean, p_pem_chain text, p_csr_pem text, p_csr_sha256 bytea,
+  p_key_algorithm text, p_key_size integer,
+  p_audit text, p_actor text, p_action text, p_details jsonb, p_source_ip inet, p_request text,
+  OUT outcome text)
+  LANGUAGE plpgsql AS $$
+DECLARE
+  wanted_hash bytea;
+BEGIN
+  PERFORM 1 FROM certificate_profiles WHERE id = p_profile AND row_version = p_profile_version AND enabled;
+  IF NOT FOUND THEN
+    outcome := 'stale';
+    RETURN;
+  END IF;
+  PERFORM 1 FROM ca_instances WHERE id = p_ca AND row_version = p_ca_version AND state = 'active';
+  IF NOT FOUND THEN
+    outcome := 'stale';
+    RETURN;
+  END IF;
+  IF EXISTS (SELECT 1 FROM blocked_keys WHERE spki_sha256 = p_spki) THEN
+    outcome := 'blocked';
+    RETURN;
+  END IF;
+  IF EXISTS (SELECT 1 FROM certificate_revocations WHERE issuer_id = p_issuer AND serial_number = p_serial) THEN
+    outcome := 'serial';
+    RETURN;
+  END IF;
+  -- From here on the nonce is spent, also where the order turns out to be closed.
+  IF p_nonce IS NOT NULL AND NOT replay_spend('acme_nonce', p_nonce, p_nonce_expires, false) THEN
+    outcome := 'bad_nonce';
+    RETURN;
+  END IF;
+  IF p_order IS NOT NULL THEN
+    SELECT identifiers_hash INTO wanted_hash
+      FROM acme_orders
+     WHERE order_id = p_order AND account_id = p_account AND status = 'ready' AND expires_at > now()
+       FOR UPDATE;
+    IF NOT FOUND THEN
+      outcome := 'superseded';
+      RETURN;
+    END IF;
+  END IF;
+  INSERT INTO managed_certificates (id, name, common_name, sans, owner_id, team_id, issuer_id, renewal_policy_id,
+                                    certificate_profile_id, status, source, expires_at, current_version_id)
+  VALUES (p_certificate, p_name, p_common_name, p_sans, p_owner, p_team, p_issuer, p_policy, p_profile, 'Active',
+          p_source, p_not_after, p_version);
+  INSERT INTO certificate_versions (id, certificate_id, issuer_id, serial_number, not_before, not_after,
+                                    fingerprint_sha256, spki_sha256, ca_id, short_lived, pem_chain, csr_pem,
+                                    key_algorithm, key_size)
+  VALUES (p_version, p_certificate, p_issuer, p_serial, p_not_before, p_not_after, p_fingerprint, p_spki, p_ca,
+          p_short_lived, p_pem_chain, p_csr_pem, p_key_algorithm, p_key_size);
+  IF p_order IS NOT NULL THEN
+    -- An older certificate of this account for the same names: its expiry is no news any more.
+    UPDATE managed_certificates m
+       SET tags = m.tags || jsonb_build_object('superseded_by', p_certificate)
+      FROM acme_orders o
+     WHERE o.account_id = p_account AND o.identifiers_hash = wanted_hash AND o.status = 'valid'
+       AND m.id = o.certificate_id AND NOT m.tags ? 'superseded_by';
+    UPDATE acme_orders
+       SET status = 'valid', csr_pem = p_csr_pem, csr_sha256 = p_csr_sha256, certificate_id = p_certificate,
+           certificate_version_id = p_version, updated_at = now()
+     WHERE order_id = p_order;
+  END IF;
+  INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, details, source_ip, request_id)
+  VALUES (p_audit, p_actor, 'System', p_action, CASE WHEN p_order IS NULL THEN 'certificate' ELSE 'acme_order' END,
+          coalesce(p_order, p_certificate), p_details, p_source_ip, p_request);
+  outcome := 'issued';
+END $$;
+
+-- A signature that nobody keeps (a lost race, a commit that failed): revoked and audited at once,
+-- so that it is on the next CRL, and no news to anybody (00 decision 64).
+CREATE OR REPLACE FUNCTION issuance_discard(
+  p_id text, p_issuer text, p_ca text, p_serial text, p_not_after timestamptz, p_actor text,
+  p_audit text, p_details jsonb, p_request text)
+  RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM 1 FROM certificate_versions WHERE issuer_id = p_issuer AND serial_number = p_serial;
+  IF FOUND THEN -- the commit had come through after all
+    RETURN false;
+  END IF;
+  INSERT INTO certificate_revocations (id, source, serial_number, issuer_id, reason, revoked_by, not_after, ca_id,
+                                       issuer_notified)
+  VALUES (p_id, 'discarded', p_serial, p_issuer, 'unspecified', p_actor, p_not_after, p_ca, true)
+  ON CONFLICT DO NOTHING;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  UPDATE ca_instances SET crl_dirty_since = coalesce(crl_dirty_since, now()) WHERE id = p_ca;
+  INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, details, request_id)
+  VALUES (p_audit, p_actor, 'System', 'certificate_revoked', 'certificate', p_serial, p_details, p_request);
+  RETURN true;
+END $$;
