@@ -1,0 +1,45 @@
+/* lib/web/serve.h: the one loop of all responders, and the only door to libfcgi. */
+#ifndef CERTCTL_WEB_SERVE_H
+#define CERTCTL_WEB_SERVE_H
+
+#include "web/route.h"
+
+struct responder {
+    const char *name;    /* "certctl-acme" */
+    const char *surface; /* CERTCTL_SURFACE of its locations: "acme" */
+    const char *role;    /* database role: "certctl_acme"; NULL: none */
+    const struct route *routes;
+    size_t route_count;
+    int64_t body_max_bytes;         /* longer: INPUT_TOO_LARGE */
+    bool plain_http;                /* surfaces that may be asked over http */
+    bool malformed_path_is_unknown; /* ACME: percent signs and the like are 404 */
+    bool security_headers;          /* the six headers of 05 section 2.4 */
+    int64_t statement_timeout_ms;   /* 0: 15 s */
+
+    /* After settings, before the first accept; returns the worker state (child of ctx) or NULL
+     * with the fault. NULL without a fault: there is no state. */
+    void *(*start)(TALLOC_CTX *ctx, const struct settings *settings, struct fault *fault);
+    /* Before anything is judged: headers that every answer bears, refusals too. The params' facts
+     * are filled in; where the edge key is wrong, none is: path and query are "", other texts NULL,
+     * method is 0. Segments and route are not known yet, and nobody has looked at the path: it is
+     * in no shape for a header. May be NULL. */
+    void (*prepare)(struct request *request, struct response *response);
+    /* Authentication and permission for request->route->access, after the body was read; may be
+     * NULL. An answer set in here is final: the handler does not run. */
+    bool (*admit)(struct request *request, struct response *response, struct fault *fault);
+    /* Writes the fault in the protocol's own form; NULL: the JSON error body of 05 section 2.2.
+     * Must not fail. Headers set so far stay: prepare's, Allow of a 405, a handler's. */
+    void (*refuse)(struct request *request, struct response *response, const struct fault *fault);
+    /* After the answer has left, before the next accept and before the log line; may be NULL. */
+    void (*finish)(struct request *request, struct response *response);
+};
+
+/* main() of every responder. Options: --version, --check-statements (prepares every statement of
+ * this binary under its role and exits). Reads settings, opens nothing else, then accepts on fd 0
+ * until SIGTERM, the request budget or the memory limit. */
+int web_main(const struct responder *responder, int argc, char **argv);
+
+/* The JSON error body {"error","message","request_id","code"} (05 section 2.2). */
+void web_refuse_json(struct request *request, struct response *response, const struct fault *fault);
+
+#endif
