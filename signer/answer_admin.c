@@ -1,0 +1,119 @@
+/* signer/answer_admin.c: new keys, CA certificates, facts: signer-admin.sock alone. 04 4.0, 5.3. */
+#include "core/auto.h"
+#include "core/digest.h"
+#include "core/json.h"
+#include "core/memory.h"
+#include "signer/safe_file.h"
+#include "signer/signer.h"
+
+#include "core/banned.h"
+
+/* The line is on the disk before anything is answered: there are few of these, and each matters. */
+static bool record_key(struct call *call, const struct key *key, const char *digest_name,
+                       struct bytes digested, struct fault *fault)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    AUTO(json_t) *record = record_begin(call->peer, signer_kind_text(call->request->kind));
+
+    json_set_text(record, "key_ref", key->reference);
+    json_set_text(record, "algorithm", key->algorithm);
+    json_set_text(record, digest_name, digest_sha256_hex(scratch, digested));
+    return signature_log_append(call->signer->log, record, true, fault);
+}
+
+bool answer_generate(struct call *call, struct fault *fault)
+{
+    const char *directory = key_store_directory(call->signer->keys);
+    const struct key_driver *driver = key_driver_default();
+    struct key *key = driver->generate(call->ctx, directory, call->request->algorithm,
+                                       call->request->hint, fault);
+
+    if (!key)
+        return false;
+    if (!record_key(call, key, "spki_sha256", key->spki, fault)) {
+        struct fault forgetting = {0};
+        (void)driver->forget(key, &forgetting);
+        return false;
+    }
+    call->reply->key_ref = key->reference;
+    call->reply->spki = key->spki;
+    return true;
+}
+
+/* RFC 5280 section 4.2.1.9: a CA of path length 0 has no CA below; what the wish leaves open is the
+ * most that the parent may give (04 section 5.3). */
+static bool cut_path_len(const struct ca_facts *parent, struct ca_wish *wish, struct fault *fault)
+{
+    if (parent->path_len < 0)
+        return true;
+    if (parent->path_len == 0 || wish->path_len >= parent->path_len)
+        return fault_set(fault, SIGNER_REFUSED, "path_len",
+                         "requested path length exceeds parent's PathLenConstraint");
+    if (wish->path_len < 0)
+        wish->path_len = parent->path_len - 1;
+    return true;
+}
+
+static bool sign_root(struct call *call, struct fault *fault)
+{
+    const struct ca_wish *wish = &call->request->ca;
+    uint8_t serial[CERTIFICATE_SERIAL_SIZE];
+    struct bytes tbs;
+
+    if (!call->request->key_ref)
+        return fault_set(fault, SIGNER_MESSAGE, "key_ref", "key_ref is missing");
+    struct key *key = key_store_find(call->signer->keys, call->request->key_ref, fault);
+    if (!key)
+        return false;
+    if (!bytes_equal(wish->spki, key->spki))
+        return fault_set(fault, SIGNER_REFUSED, "spki",
+                         "a self-signed certificate is of the key that signs it");
+    draw_serial(serial);
+    return certificate_compose_ca(call->ctx, NULL, wish, key->signature, serial, &tbs, fault) &&
+           sign_and_record(call, key, NULL, tbs, true, fault);
+}
+
+static bool sign_subordinate(struct call *call, struct fault *fault)
+{
+    struct ca_wish wish = call->request->ca;
+    uint8_t serial[CERTIFICATE_SERIAL_SIZE];
+    struct bytes tbs;
+    struct key *parent = key_store_find(call->signer->keys, call->request->issuer_key_ref, fault);
+    const struct ca_facts *facts = parent ? key_store_facts(call->signer->keys, parent, fault)
+                                          : NULL;
+
+    if (!facts || !cut_path_len(facts, &wish, fault))
+        return false;
+    if (bytes_equal(wish.spki, parent->spki))
+        return fault_set(fault, SIGNER_REFUSED, "spki", "a CA is not certified by its own key");
+    draw_serial(serial);
+    return certificate_compose_ca(call->ctx, &facts->issuer, &wish, parent->signature, serial, &tbs,
+                                  fault) &&
+           sign_and_record(call, parent, facts->certificate_sha256, tbs, true, fault);
+}
+
+bool answer_sign_ca(struct call *call, struct fault *fault)
+{
+    return call->request->issuer_key_ref ? sign_subordinate(call, fault) : sign_root(call, fault);
+}
+
+bool answer_forget(struct call *call, struct fault *fault)
+{
+    const struct key *key = key_store_find(call->signer->keys, call->request->key_ref, fault);
+
+    return key && record_key(call, key, "spki_sha256", key->spki, fault) &&
+           key->driver->forget(key, fault);
+}
+
+bool answer_facts(struct call *call, struct fault *fault)
+{
+    const struct bytes text = bytes_of_text(call->request->facts_json);
+    const struct key *key = key_store_find(call->signer->keys, call->request->key_ref, fault);
+
+    if (!key || !ca_facts_from_json(call->ctx, text, key,
+                                    call->signer->settings.signer_max_leaf_days, fault))
+        return false;
+    const char *path = mem_printf(call->ctx, "%s" FACTS_ENDING, key->beside);
+    return record_key(call, key, "facts_sha256", text, fault) &&
+           safe_file_write(path, text, true, fault);
+}

@@ -1,0 +1,26 @@
+/* signer/facts.h: what the signer knows about one CA: the file <key>.facts (04 section 4.0). */
+#ifndef CERTCTL_SIGNER_FACTS_H
+#define CERTCTL_SIGNER_FACTS_H
+
+#include "signer/key_driver.h"
+
+#define FACTS_ENDING   ".facts"
+#define FACTS_FILE_MAX (128 * 1024)
+
+/* A talloc object that owns all of it. */
+struct ca_facts {
+    struct issuer_facts issuer; /* subject, ski, life and algorithm from the certificate */
+    int path_len;               /* of the CA's certificate; -1: none */
+    const char *certificate_sha256;
+    int64_t signatures_per_hour; /* per peer; 0: no limit */
+    int64_t crl_validity_s;      /* 0: not said */
+};
+
+/* `json` is the whole file. SIGNER_MESSAGE (field "facts") when it is no facts file or has an
+ * unknown member; SIGNER_KEY when its certificate is not one of this key's CA. Where the file
+ * states no max_leaf_days, default_leaf_days holds; without allowed_ekus serverAuth and
+ * clientAuth are allowed. */
+struct ca_facts *ca_facts_from_json(TALLOC_CTX *ctx, struct bytes json, const struct key *key,
+                                    int64_t default_leaf_days, struct fault *fault);
+
+#endif
