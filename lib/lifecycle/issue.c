@@ -1,0 +1,424 @@
+/* lib/lifecycle/issue.c: check, sign, commit once (04 section 6, 00 decision 7). */
+#include "lifecycle/issue.h"
+
+#include "core/auto.h"
+#include "core/clock.h"
+#include "core/digest.h"
+#include "core/id.h"
+#include "core/json.h"
+#include "core/memory.h"
+#include "pki/lint.h"
+
+#include "core/banned.h"
+
+/* RFC 5280 appendix A.1, ub-common-name. */
+#define COMMON_NAME_MAX 64
+/* A serial that is known already is drawn again by the signer. */
+#define SERIAL_TRIES 3
+
+struct issue_grant {
+    const char *order_id;
+    const char *account_id;
+    struct name_list names;
+};
+
+STATEMENT(
+    issuance_commit,
+    "SELECT issuance_commit($1, $2::timestamptz, $3, $4, $5, $6::bigint, $7, $8::bigint, $9, $10, "
+    "$11, $12::text[], $13, $14, $15, $16, $17, $18, $19, $20::timestamptz, $21::timestamptz, "
+    "$22, $23, $24::boolean, $25, $26, $27::bytea, $28, $29::integer, $30, $31, $32, "
+    "$33::jsonb, $34::inet, $35) AS outcome");
+
+STATEMENT(issuance_discard,
+          "SELECT issuance_discard($1, $2, $3, $4, $5::timestamptz, $6, $7, $8::jsonb, $9)");
+
+/* What one issuance carries from step to step. */
+struct issuance {
+    TALLOC_CTX *ctx;
+    struct db *db;
+    const struct settings *settings;
+    const struct issue_request *request;
+    const struct csr *csr;
+    struct validity validity;
+    struct certificate_wish wish;
+    struct rdn common_name;
+    struct text_list lint_warnings;
+    const struct certificate *certificate;
+    const char *certificate_id;
+    const char *version_id;
+};
+
+static bool identifier_add(TALLOC_CTX *ctx, struct name_list *names, const json_t *identifier)
+{
+    const char *type = json_text_at(identifier, "type");
+    const char *value = json_text_at(identifier, "value");
+
+    if (!type || !value)
+        return false;
+    name_list_add(ctx, names, text_equal(type, "ip") ? NAME_IP : NAME_DNS, mem_text(ctx, value));
+    return true;
+}
+
+static bool identifiers_read(TALLOC_CTX *ctx, const char *text, struct name_list *names)
+{
+    AUTO(json_t) *list = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    size_t index;
+    json_t *identifier;
+
+    if (!json_is_array(list))
+        return false;
+    json_array_foreach (list, index, identifier)
+        if (!identifier_add(ctx, names, identifier))
+            return false;
+    return names->count > 0;
+}
+
+struct issue_grant *issue_grant_from_acme_order(TALLOC_CTX *ctx, const struct rows *rows,
+                                                size_t row, const char *account_id,
+                                                struct fault *fault)
+{
+    if (!text_equal(row_text(rows, row, "order_account_id"), account_id))
+        return fault_set(fault, ACME_NOT_OWNER, NULL, "account does not own this resource");
+    if (!text_equal(row_text(rows, row, "order_status"), "ready"))
+        return fault_set(fault, ACME_ORDER_NOT_READY, NULL, "the order is %s, not ready",
+                         row_text(rows, row, "order_status"));
+    if (row_time(rows, row, "order_expires") <= clock_now_s())
+        return fault_set(fault, ACME_ORDER_NOT_READY, NULL, "the order has expired");
+
+    struct issue_grant *grant = mem_new(ctx, struct issue_grant);
+    grant->order_id = mem_text(grant, row_text(rows, row, "order_id"));
+    grant->account_id = mem_text(grant, account_id);
+    if (!identifiers_read(grant, row_text(rows, row, "order_identifiers"), &grant->names)) {
+        talloc_free(grant);
+        return fault_set(fault, INTERNAL, NULL, "the order's identifiers cannot be read");
+    }
+    return grant;
+}
+
+/* A common name is one more name of the request: an address or a DNS name (01 section 10.1). */
+static bool common_name_of(struct issuance *issuance, struct name *ret_name, struct fault *fault)
+{
+    const char *text = issuance->csr->common_name;
+    struct fault ignored = {0};
+    const char *value = NULL;
+
+    if (name_ip_normalise(issuance->ctx, text, &value, &ignored)) {
+        *ret_name = (struct name){NAME_IP, value};
+        return true;
+    }
+    if (!name_dns_normalise(issuance->ctx, text, NAME_ALLOW_WILDCARD | NAME_ALLOW_SINGLE_LABEL,
+                            &value, &ignored))
+        return fault_set(fault, CSR_NAMES_DIFFER, "csr",
+                         "the CSR's common name %s is none of the order's identifiers",
+                         text_quote(issuance->ctx, text));
+    *ret_name = (struct name){NAME_DNS, value};
+    return true;
+}
+
+/* Both directions, since a count comparison lets duplicates smuggle a name in. */
+static bool names_equal_grant(struct issuance *issuance, struct fault *fault)
+{
+    const struct name_list *granted = &issuance->request->grant->names;
+    struct name_list asked = {0};
+    struct name common_name;
+
+    for (size_t i = 0; i < issuance->csr->names.count; i++) {
+        const struct name *name = &issuance->csr->names.items[i];
+
+        if (name->kind != NAME_DNS && name->kind != NAME_IP)
+            return fault_set(fault, CSR_NAMES_DIFFER, "csr",
+                             "the CSR holds a name of type %s; only dns and ip are served",
+                             name_kind_text(name->kind));
+        name_list_add(issuance->ctx, &asked, name->kind, name->value);
+    }
+    if (issuance->csr->common_name) {
+        if (!common_name_of(issuance, &common_name, fault))
+            return false;
+        name_list_add(issuance->ctx, &asked, common_name.kind, common_name.value);
+    }
+    for (size_t i = 0; i < asked.count; i++)
+        if (!name_list_has(granted, &asked.items[i]))
+            return fault_set(fault, CSR_NAMES_DIFFER, "csr",
+                             "the CSR asks for %s, which the order does not",
+                             text_quote(issuance->ctx, asked.items[i].value));
+    for (size_t i = 0; i < granted->count; i++)
+        if (!name_list_has(&asked, &granted->items[i]))
+            return fault_set(fault, CSR_NAMES_DIFFER, "csr",
+                             "the order asks for %s, which the CSR does not",
+                             text_quote(issuance->ctx, granted->items[i].value));
+    return true;
+}
+
+/* Asked extensions that we know and either take over or ignore; others could mean anything. */
+static bool extensions_known(const struct issuance *issuance, struct fault *fault)
+{
+    static const char *const known[] = {
+        "2.5.29.15",          /* keyUsage */
+        "2.5.29.37",          /* extKeyUsage */
+        "2.5.29.19",          /* basicConstraints */
+        "2.5.29.14",          /* subjectKeyIdentifier */
+        "1.3.6.1.5.5.7.1.24", /* tlsfeature */
+    };
+    const struct text_list *asked = &issuance->csr->extensions;
+
+    if (issuance->csr->asks_ca)
+        return fault_set(fault, CSR_EXTENSION, "csr", "the CSR asks for a CA certificate");
+    for (size_t i = 0; i < asked->count; i++) {
+        bool found = false;
+
+        for (size_t k = 0; k < ARRAY_SIZE(known); k++)
+            found = found || text_equal(asked->items[i], known[k]);
+        if (!found)
+            return fault_set(fault, CSR_EXTENSION, "csr",
+                             "the CSR asks for extension %s, which is not served", asked->items[i]);
+    }
+    return true;
+}
+
+/* The names of the certificate that will be, each held against the profile. */
+static bool names_allowed(const struct issuance *issuance, struct fault *fault)
+{
+    const struct name_list *names = &issuance->request->grant->names;
+
+    if (names->count > (size_t)issuance->settings->max_sans)
+        return fault_set(fault, CSR_NAME_REJECTED, "csr", "%zu names; at most %lld are allowed",
+                         names->count, (long long)issuance->settings->max_sans);
+    for (size_t i = 0; i < names->count; i++)
+        if (!profile_check_name(issuance->request->profile, &names->items[i], fault))
+            return false;
+    return true;
+}
+
+static bool key_allowed(const struct issuance *issuance, struct fault *fault)
+{
+    const struct issue_request *request = issuance->request;
+
+    if (!profile_check_key(request->profile, &issuance->csr->key, fault))
+        return false;
+    if (request->barred_key &&
+        EVP_PKEY_eq(request->barred_key, X509_REQ_get0_pubkey(issuance->csr->request)) == 1)
+        return fault_set(fault, CSR_KEY_POLICY, "csr",
+                         "the CSR's key is the account's own (RFC 8555 section 11.1)");
+    return true;
+}
+
+static bool issuance_judge(struct issuance *issuance, struct fault *fault)
+{
+    const struct issue_request *request = issuance->request;
+    const int64_t now_s = clock_now_s();
+
+    issuance->csr = csr_from_der(issuance->ctx, request->csr_der, request->profile->allow_sha1_csr,
+                                 fault);
+    if (!issuance->csr)
+        return false;
+    if (!request->profile->enabled)
+        return fault_set(fault, PROFILE_UNAVAILABLE, NULL, "profile is disabled");
+    if (!key_allowed(issuance, fault) || !extensions_known(issuance, fault) ||
+        !names_equal_grant(issuance, fault) || !names_allowed(issuance, fault))
+        return false;
+    if (request->ca && !ca_check(request->ca, now_s, fault))
+        return false;
+    if (request->profile->requires_approval)
+        return fault_set(fault, APPROVAL_PENDING, NULL, "this profile needs an approval");
+    return profile_validity(request->profile, request->issuer_validity_days,
+                            issuance->settings->not_before_backdate_ms / 1000, now_s,
+                            request->wished, &issuance->validity, fault);
+}
+
+/* The wish in the granted names' own order, so that the same request gives the same bytes. */
+static void issuance_wish(struct issuance *issuance)
+{
+    const struct issue_request *request = issuance->request;
+    const struct name_list *names = &request->grant->names;
+    const char *common_name = issuance->csr->common_name ? issuance->csr->common_name
+                                                         : names->items[0].value;
+    const bool short_lived = profile_is_short_lived(request->profile);
+
+    issuance->common_name = (struct rdn){"2.5.4.3", RDN_UTF8, common_name};
+    issuance->wish = (struct certificate_wish){
+        .subject = &issuance->common_name,
+        .subject_count = strlen(common_name) <= COMMON_NAME_MAX ? 1 : 0,
+        .spki = issuance->csr->spki,
+        .names = *names,
+        .key_usage = profile_key_usage(request->profile, &issuance->csr->key),
+        .ekus = request->profile->ekus,
+        .policies = request->profile->policy_oids,
+        .must_staple = request->profile->must_staple && !short_lived,
+        .short_lived = short_lived,
+        .not_before = issuance->validity.not_before,
+        .not_after = issuance->validity.not_after,
+    };
+}
+
+/* What the signer will compose, before it is asked: the lints judge it (00 decision 50). */
+static bool issuance_lint(struct issuance *issuance, struct fault *fault)
+{
+    static const uint8_t placeholder[CERTIFICATE_SERIAL_SIZE] = {[CERTIFICATE_SERIAL_SIZE - 1] = 1};
+    const struct issuer_facts *facts = &issuance->request->ca->facts;
+    struct bytes tbs;
+
+    return certificate_compose(issuance->ctx, facts, &issuance->wish, placeholder, &tbs, fault) &&
+           certificate_lint(issuance->ctx, tbs, facts, &issuance->lint_warnings, fault);
+}
+
+static bool issuance_sign(struct issuance *issuance, struct fault *fault)
+{
+    const struct issue_request *request = issuance->request;
+    const struct issuer_ops *driver = issuer_find(request->issuer_type);
+    const struct issuer_call call = {.ctx = issuance->ctx, .settings = issuance->settings};
+    struct issuer_order order = {
+        .wish = &issuance->wish, .ca = request->ca, .csr_der = request->csr_der};
+
+    if (!driver || !(driver->offers & ISSUES_AT_ONCE))
+        return fault_set(fault, ISSUER_UNAVAILABLE, NULL, "issuer %s cannot issue at once",
+                         request->issuer_id);
+    if (driver->submit(&call, &order, fault) != ISSUER_ISSUED)
+        return false;
+    issuance->certificate = certificate_from_der(issuance->ctx, order.ret_der, fault);
+    return issuance->certificate != NULL;
+}
+
+static char *issuance_details(const struct issuance *issuance)
+{
+    AUTO(json_t) *details = json_object();
+
+    json_set_text(details, "profile_id", issuance->request->profile->id);
+    json_set_text(details, "certificate_id", issuance->certificate_id);
+    json_set_text(details, "version_id", issuance->version_id);
+    json_set_text(details, "serial", issuance->certificate->serial);
+    json_set_text(details, "common_name", issuance->common_name.value);
+    json_set_text(details, "spki_sha256", issuance->csr->spki_sha256);
+    if (issuance->certificate->not_after < issuance->validity.not_after)
+        json_set_bool(details, "truncated_by_ca", true);
+    if (issuance->csr->must_staple && !issuance->request->profile->must_staple)
+        json_set_bool(details, "must_staple_ignored", true);
+    if (issuance->lint_warnings.count > 0)
+        json_set_text(details, "lint",
+                      text_list_join(issuance->ctx, &issuance->lint_warnings, "; "));
+    return json_to_text(issuance->ctx, details);
+}
+
+static const char *chain_pem(const struct issuance *issuance)
+{
+    const char *leaf = pem_encode(issuance->ctx, "CERTIFICATE", issuance->certificate->der);
+
+    return mem_printf(issuance->ctx, "%s%s", leaf, issuance->request->ca->chain_pem);
+}
+
+static const char *issuance_store(struct issuance *issuance, struct fault *fault)
+{
+    const struct issue_request *request = issuance->request;
+    const struct certificate *certificate = issuance->certificate;
+    const struct name_list *names = &request->grant->names;
+    TALLOC_CTX *ctx = issuance->ctx;
+    struct text_list sans = {0};
+    uint8_t csr_sha256[DIGEST_SHA256_SIZE];
+
+    for (size_t i = 0; i < names->count; i++)
+        text_list_add(ctx, &sans, names->items[i].value);
+    digest_sha256(request->csr_der, csr_sha256);
+    issuance->certificate_id = id_new(ctx, "mc");
+    issuance->version_id = id_new(ctx, "cv");
+    struct rows *rows = db_query(
+        ctx, issuance->db, &issuance_commit, fault, TEXT(request->nonce),
+        INSTANT(request->nonce_expires), TEXT(request->grant->order_id),
+        TEXT(request->grant->account_id), TEXT(request->profile->id),
+        INTEGER(request->profile->row_version), TEXT(request->ca->id),
+        INTEGER(request->ca->row_version), TEXT(issuance->certificate_id),
+        TEXT(mem_printf(ctx, "acme-%s", request->grant->order_id)),
+        TEXT(issuance->common_name.value), TEXTS(&sans), TEXT(request->owner_id),
+        TEXT(request->team_id), TEXT(request->issuer_id), TEXT(request->renewal_policy_id),
+        TEXT("ACME"), TEXT(issuance->version_id), TEXT(certificate->serial),
+        INSTANT(certificate->not_before), INSTANT(certificate->not_after),
+        TEXT(certificate->fingerprint_sha256), TEXT(certificate->spki_sha256),
+        BOOLEAN(issuance->wish.short_lived), TEXT(chain_pem(issuance)),
+        TEXT(csr_to_pem(ctx, issuance->csr)), BYTEA(BYTES_OF(csr_sha256)),
+        TEXT(certificate->key.algorithm), INTEGER(certificate->key.bits),
+        TEXT(id_new(ctx, "audit")), TEXT(request->actor), TEXT("acme_order_finalized"),
+        TEXT(issuance_details(issuance)),
+        TEXT(issuance->settings->audit_record_ip ? request->source_ip : NULL),
+        TEXT(request->request_id));
+    return rows ? row_text(rows, 0, "outcome") : NULL;
+}
+
+/* Best effort: what we cannot enter now, the reconciliation of the signer's log will. */
+static void issuance_throw_away(struct issuance *issuance, const char *why)
+{
+    const struct issue_request *request = issuance->request;
+    TALLOC_CTX *ctx = issuance->ctx;
+    struct fault ignored = {0};
+    AUTO(json_t) *details = json_object();
+
+    json_set_text(details, "serial", issuance->certificate->serial);
+    json_set_text(details, "reason", "unspecified");
+    json_set_text(details, "source", "discarded");
+    json_set_text(details, "why", why);
+    db_query(ctx, issuance->db, &issuance_discard, &ignored, TEXT(id_new(ctx, "rev")),
+             TEXT(request->issuer_id), TEXT(request->ca->id), TEXT(issuance->certificate->serial),
+             INSTANT(issuance->certificate->not_after), TEXT(request->actor),
+             TEXT(id_new(ctx, "audit")), TEXT(json_to_text(ctx, details)),
+             TEXT(request->request_id));
+}
+
+static bool refuse_outcome(const char *outcome, struct fault *fault)
+{
+    if (text_equal(outcome, "stale"))
+        return fault_set(fault, ISSUANCE_STALE, NULL, "profile or CA changed meanwhile");
+    if (text_equal(outcome, "bad_nonce"))
+        return fault_set(fault, ACME_BAD_NONCE, "nonce", "the nonce was used before");
+    if (text_equal(outcome, "blocked"))
+        return fault_set(fault, KEY_BLOCKED, "csr", "this key must not be certified again");
+    fault_set(fault, INTERNAL, NULL, "the certificate could not be recorded");
+    return fault_cause(fault, "issuance_commit: %s", outcome);
+}
+
+/* One signature and its commit. *ret_outcome is the database's word. */
+static bool issuance_try(struct issuance *issuance, const char **ret_outcome, struct fault *fault)
+{
+    if (!issuance_sign(issuance, fault))
+        return false;
+    const char *outcome = issuance_store(issuance, fault);
+    if (!outcome) {
+        if (fault->reason != DATABASE_COMMIT_UNKNOWN)
+            issuance_throw_away(issuance, "commit failed");
+        return false;
+    }
+    if (!text_equal(outcome, "issued"))
+        issuance_throw_away(issuance, outcome);
+    *ret_outcome = outcome;
+    return true;
+}
+
+bool lifecycle_issue(TALLOC_CTX *ctx, struct db *db, const struct settings *settings,
+                     const struct issue_request *request, struct issue_result *ret_result,
+                     struct fault *fault)
+{
+    struct issuance issuance = {.ctx = ctx, .db = db, .settings = settings, .request = request};
+    const char *outcome = "serial";
+
+    if (!request->ca)
+        return fault_set(fault, ISSUER_UNAVAILABLE, NULL, "issuer %s has no active CA yet",
+                         request->issuer_id);
+    if (!issuance_judge(&issuance, fault))
+        return false;
+    issuance_wish(&issuance);
+    if (!issuance_lint(&issuance, fault))
+        return false;
+    for (int i = 0; i < SERIAL_TRIES && text_equal(outcome, "serial"); i++)
+        if (!issuance_try(&issuance, &outcome, fault))
+            return false;
+    if (text_equal(outcome, "superseded")) {
+        *ret_result = (struct issue_result){.outcome = ISSUE_SUPERSEDED, .csr = issuance.csr};
+        return true;
+    }
+    if (!text_equal(outcome, "issued"))
+        return refuse_outcome(outcome, fault);
+    *ret_result = (struct issue_result){
+        .outcome = ISSUE_DONE,
+        .csr = issuance.csr,
+        .certificate = issuance.certificate,
+        .certificate_id = issuance.certificate_id,
+        .version_id = issuance.version_id,
+    };
+    return true;
+}

@@ -1,0 +1,66 @@
+/* lib/lifecycle/issue.h: the one issuance path (04 section 6). ACME, EST, SCEP, REST and the jobs
+ * all come here, and nothing is signed except through it.
+ *
+ * What entitles a caller to names is a struct issue_grant, which only the functions below make,
+ * from the durable row of a protocol's request: no code path can issue by forgetting to ask. */
+#ifndef CERTCTL_LIFECYCLE_ISSUE_H
+#define CERTCTL_LIFECYCLE_ISSUE_H
+
+#include <openssl/evp.h>
+
+#include "core/settings.h"
+#include "db/db.h"
+#include "issuer/issuer.h"
+#include "pki/certificate.h"
+#include "pki/profile.h"
+
+struct issue_grant;
+
+/* From a row with order_id, order_account_id, order_status, order_expires (timestamptz) and
+ * order_identifiers (JSON, normalised): the order must be this account's (ACME_NOT_OWNER), ready
+ * and not expired (ACME_ORDER_NOT_READY). */
+struct issue_grant *issue_grant_from_acme_order(TALLOC_CTX *ctx, const struct rows *rows,
+                                                size_t row, const char *account_id,
+                                                struct fault *fault);
+
+struct issue_request {
+    const struct issue_grant *grant;
+    const struct profile *profile;
+    const char *issuer_id;
+    const char *issuer_type;
+    int64_t issuer_validity_days;
+    const struct ca *ca; /* of a local issuer */
+    struct bytes csr_der;
+    const EVP_PKEY *barred_key; /* the requester's own key must not be certified; or NULL */
+    struct validity wished;     /* zeros: none */
+    const char *owner_id;
+    const char *team_id;
+    const char *renewal_policy_id;
+    const char *actor;
+    const char *source_ip;
+    const char *request_id;
+    const char *nonce; /* spent in the same commit; or NULL */
+    int64_t nonce_expires;
+};
+
+enum issue_outcome {
+    ISSUE_DONE,       /* recorded; the result is complete */
+    ISSUE_SUPERSEDED, /* the request row is closed already: read it again */
+};
+
+struct issue_result {
+    enum issue_outcome outcome;
+    const struct csr *csr;
+    const struct certificate *certificate;
+    const char *certificate_id;
+    const char *version_id;
+};
+
+/* Checks in the order of 04 section 6.2, signs, and commits once. A certificate leaves only after
+ * its commit. ISSUANCE_STALE: profile or CA changed meanwhile, read them again and call again.
+ * ACME_BAD_NONCE: replay. DATABASE_COMMIT_UNKNOWN: read the request row to learn what happened. */
+bool lifecycle_issue(TALLOC_CTX *ctx, struct db *db, const struct settings *settings,
+                     const struct issue_request *request, struct issue_result *ret_result,
+                     struct fault *fault);
+
+#endif

@@ -1,0 +1,87 @@
+/* tests/unit/lifecycle/grant.c: a grant comes from a ready order of the asking account only. */
+#include <criterion/criterion.h>
+#include <libpq-fe.h>
+
+#include "core/auto.h"
+#include "core/clock.h"
+#include "core/memory.h"
+#include "lifecycle/issue.h"
+
+#include "core/banned.h"
+
+static const char *const columns[] = {"order_id", "order_account_id", "order_status",
+                                      "order_expires", "order_identifiers"};
+
+/* A row as the database would give it. */
+static struct rows *row_of(TALLOC_CTX *ctx, const char *const values[ARRAY_SIZE(columns)])
+{
+    PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
+    PGresAttDesc attributes[ARRAY_SIZE(columns)] = {0};
+
+    for (size_t i = 0; i < ARRAY_SIZE(columns); i++) {
+        attributes[i].name = mem_text(ctx, columns[i]);
+        attributes[i].typid = 25; /* text */
+        attributes[i].typlen = -1;
+    }
+    attributes[3].typid = 1184; /* timestamptz */
+    cr_assert(PQsetResultAttrs(result, ARRAY_SIZE(columns), attributes));
+    for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
+        cr_assert(PQsetvalue(result, 0, (int)i, mem_text(ctx, values[i]), (int)strlen(values[i])));
+    struct rows *rows = mem_new(ctx, struct rows);
+    rows->count = 1;
+    rows->result = mem_adopt(rows, result, PQclear);
+    return rows;
+}
+
+static const struct {
+    const char *about;
+    const char *values[ARRAY_SIZE(columns)];
+    enum fault_reason reason;
+} cases[] = {
+    {"ready and its own",
+     {"acme-ord-1", "acme-acc-1", "ready", "2100-01-01 00:00:00+00",
+      "[{\"type\":\"dns\",\"value\":\"a.example\"}]"},
+     REASON_NONE         },
+    {"another account's",
+     {"acme-ord-1", "acme-acc-2", "ready", "2100-01-01 00:00:00+00",
+      "[{\"type\":\"dns\",\"value\":\"a.example\"}]"},
+     ACME_NOT_OWNER      },
+    {"another account's, in any state",
+     {"acme-ord-1", "acme-acc-2", "valid", "2001-01-01 00:00:00+00",
+      "[{\"type\":\"dns\",\"value\":\"a.example\"}]"},
+     ACME_NOT_OWNER      },
+    {"pending",
+     {"acme-ord-1", "acme-acc-1", "pending", "2100-01-01 00:00:00+00",
+      "[{\"type\":\"dns\",\"value\":\"a.example\"}]"},
+     ACME_ORDER_NOT_READY},
+    {"valid already",
+     {"acme-ord-1", "acme-acc-1", "valid", "2100-01-01 00:00:00+00",
+      "[{\"type\":\"dns\",\"value\":\"a.example\"}]"},
+     ACME_ORDER_NOT_READY},
+    {"expired",
+     {"acme-ord-1", "acme-acc-1", "ready", "2001-01-01 00:00:00+00",
+      "[{\"type\":\"dns\",\"value\":\"a.example\"}]"},
+     ACME_ORDER_NOT_READY},
+    {"no identifier at all",
+     {"acme-ord-1", "acme-acc-1", "ready", "2100-01-01 00:00:00+00", "[]"},
+     INTERNAL            },
+    {"an identifier without a value",
+     {"acme-ord-1", "acme-acc-1", "ready", "2100-01-01 00:00:00+00", "[{\"type\":\"dns\"}]"},
+     INTERNAL            },
+};
+
+Test(grant, comes_from_a_ready_order_of_the_account)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+        AUTO(TALLOC_CTX) *kept = talloc_new(NULL);
+        struct fault fault = {0};
+        struct issue_grant *grant = issue_grant_from_acme_order(
+            kept, row_of(scratch, cases[i].values), 0, "acme-acc-1", &fault);
+
+        cr_expect_eq(grant != NULL, cases[i].reason == REASON_NONE, "%s", cases[i].about);
+        cr_expect_eq(fault.reason, cases[i].reason, "%s: %s", cases[i].about, fault.detail);
+        if (!grant)
+            cr_expect_eq(talloc_total_blocks(kept), 1, "%s: memory left behind", cases[i].about);
+    }
+}
