@@ -1,0 +1,140 @@
+/* fcgi/acme/acme.h: what the files of the ACME responder share (RFC 8555, 01-acme). */
+#ifndef CERTCTL_FCGI_ACME_ACME_H
+#define CERTCTL_FCGI_ACME_ACME_H
+
+#include "db/db.h"
+#include "jose/jws.h"
+#include "pki/name.h"
+#include "web/serve.h"
+
+/* Who may call a route. */
+enum acme_access {
+    ANYONE,
+    JWS_KEY,      /* jwk: new-account */
+    JWS_ACCOUNT,  /* kid */
+    JWS_ORDERS,   /* kid; the only URL that bears a query, its cursor */
+    JWS_FINALIZE, /* kid; the handler's first statement reads account and order together */
+};
+
+/* A directory's profile, cached for a few seconds per worker (profile.c). */
+struct acme_profile {
+    const char *id;
+    bool enabled;
+    bool trusts_accounts; /* acme_auth_mode is trust_authenticated */
+    const char *auth_mode;
+    const char *issuer_id; /* resolved; NULL: none is configured */
+    int64_t max_ttl_s;
+    bool eab_required;
+    bool allow_wildcard;
+    bool allow_single_label;
+    bool authz_reuse;
+    bool require_mtls;
+    struct text_list identifier_types;
+    struct text_list challenge_types;
+    struct text_list san_patterns;
+    int64_t loaded_us;
+};
+
+struct acme_account {
+    const char *id;
+    const char *status;
+    struct text_list contact;
+    bool tos_agreed;
+    struct text_list allowed_identifiers; /* empty: the profile's rules alone */
+};
+
+/* The worker's memory over requests: caches only. */
+struct acme_worker;
+
+/* The protocol's part of a request. */
+struct acme_request {
+    const char *base;   /* "https://acme.example" */
+    const char *prefix; /* "/acme" or "/acme/profile/ID": URLs of the answer use this family */
+    const char *profile_id;
+    const struct acme_profile *profile;
+    const struct jws *jws;
+    const struct jwk *key;
+    struct acme_account account;
+    json_t *payload;         /* object, or NULL for POST-as-GET */
+    bool verified;           /* the signature is good: from here on a refusal spends the nonce */
+    bool spent;              /* the nonce was spent, or its spending was asked for */
+    struct rows *order_rows; /* JWS_FINALIZE: what the first statement read */
+    json_t *problem;         /* further members of the problem document */
+};
+
+static inline struct acme_request *acme_of(const struct request *request)
+{
+    return request->protocol;
+}
+
+/* main.c */
+extern const struct responder acme_responder;
+
+/* url.c */
+/* The parts of the request that URLs need; works for any path, also one that is no route. */
+void acme_url_prepare(struct request *request);
+/* base + prefix + format. */
+char *acme_url(const struct request *request, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Scheme and host in lower case, :443 dropped (01 section 6.4). */
+char *acme_url_canonical(TALLOC_CTX *ctx, const char *url);
+/* The account id of a kid of this request's profile, or NULL. */
+const char *acme_url_account(const struct request *request, const char *kid);
+
+/* nonce.c: base64url(key id, issue time, random, MAC), 51 characters (01 section 7). */
+/* NULL when no key can be had, e.g. without a database: the answer then goes without. */
+char *acme_nonce_new(struct request *request);
+/* Age and MAC; no table. ACME_BAD_NONCE. */
+bool acme_nonce_check(struct request *request, const char *nonce, struct fault *fault);
+/* Expiry of the nonce of this request, for statements that spend it. */
+int64_t acme_nonce_expires(const struct request *request);
+/* Spends the request's nonce in a transaction of its own. ACME_BAD_NONCE: replay. */
+bool acme_nonce_spend(struct request *request, struct fault *fault);
+void acme_nonce_header(struct request *request, struct response *response);
+
+/* profile.c */
+/* ACME_PROFILE_UNKNOWN, ACME_USER_ACTION (disabled; shorthand without a default). */
+bool acme_profile_find(struct request *request, struct fault *fault);
+
+/* open.c: the checks of 01 section 6.1, in their order. */
+bool acme_admit(struct request *request, struct response *response, struct fault *fault);
+/* Reads account and order of a finalize once more, after a stale commit. */
+bool acme_order_reread(struct request *request, struct fault *fault);
+
+/* problem.c */
+void acme_refuse(struct request *request, struct response *response, const struct fault *fault);
+/* One entry of `subproblems`; the request's problem is made on first use. */
+void acme_subproblem(struct request *request, const char *type, unsigned status, const char *detail,
+                     const char *identifier_type, const char *identifier_value);
+
+/* identifiers.c */
+struct acme_identifier {
+    const char *type;  /* "dns" or "ip" */
+    const char *value; /* normalised, with its wildcard prefix */
+    const char *bare;  /* without it */
+    bool wildcard;
+};
+struct acme_identifiers {
+    struct acme_identifier *items;
+    size_t count;
+};
+/* The rules of 01 section 9.1 over the array of new-order. All refusals are collected. */
+bool acme_identifiers_read(struct request *request, json_t *array,
+                           struct acme_identifiers *ret_identifiers, struct fault *fault);
+
+/* Handlers. */
+route_handler acme_directory, acme_new_nonce, acme_new_account, acme_account, acme_new_order,
+    acme_order, acme_orders, acme_authorization, acme_challenge, acme_finalize, acme_certificate;
+
+/* order.c */
+/* Answers with an order object from the first row, which bears order_id, order_status,
+ * order_expires, order_identifiers, order_authorizations, order_not_before, order_not_after,
+ * order_error and order_certificate. `issued` is the certificate that made it valid just now, or
+ * NULL where the row says all. */
+bool acme_order_answer(struct response *response, unsigned status, const struct rows *rows,
+                       const char *issued);
+
+/* authz.c: what the identifiers of an authorization may be proved by. */
+struct text_list acme_challenge_types(TALLOC_CTX *ctx, const struct acme_profile *profile,
+                                      const char *identifier_type, bool wildcard);
+
+#endif

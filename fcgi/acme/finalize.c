@@ -1,0 +1,200 @@
+/* fcgi/acme/finalize.c: from a ready order and a CSR to a certificate (RFC 8555 section 7.4, 01
+ * section 10). Two round trips to the database and one commit: the first statement came with the
+ * account (open.c), the second is issuance_commit. */
+#include "core/clock.h"
+#include "core/digest.h"
+#include "core/json.h"
+#include "core/memory.h"
+#include "fcgi/acme/acme.h"
+#include "lifecycle/issue.h"
+
+#include "core/banned.h"
+
+#define CSR_ACME_MAX 32768
+/* Profile or CA changed between reading and commit: so often we read again. */
+#define STALE_TRIES 3
+
+STATEMENT(
+    acme_finalize_again,
+    "SELECT o.order_id, o.account_id AS order_account_id, o.status AS order_status, "
+    "       o.expires_at AS order_expires, o.identifiers AS order_identifiers, o.not_before AS order_not_before, "
+    "       o.not_after AS order_not_after, o.error AS order_error, o.certificate_id AS order_certificate, "
+    "       o.csr_sha256 AS order_csr_sha256, "
+    "       ARRAY(SELECT oa.authz_id::text FROM acme_order_authorizations oa WHERE oa.order_id = o.order_id "
+    "              ORDER BY oa.position) AS order_authorizations "
+    "  FROM acme_orders o WHERE o.order_id = $1");
+
+struct finalize {
+    struct bytes csr;
+};
+
+static const struct member finalize_members[] = {
+    {"csr", MEMBER_BASE64URL, REQUIRED, AT(finalize, csr)},
+};
+
+static bool csr_read(struct request *request, struct bytes *ret_csr, struct fault *fault)
+{
+    const struct acme_request *acme = acme_of(request);
+    struct finalize wanted = {0};
+
+    if (!acme->payload)
+        return fault_set(fault, INPUT_MALFORMED, NULL,
+                         "the payload must be a JSON object with csr (RFC 8555 section 7.4)");
+    if (!json_decode(request, acme->payload, finalize_members, &wanted, fault)) {
+        fault->reason = CSR_MALFORMED; /* 01 section 10.1: also when it is no text */
+        return false;
+    }
+    if (wanted.csr.size == 0 || wanted.csr.size > CSR_ACME_MAX)
+        return fault_set(fault, CSR_MALFORMED, "csr", "the CSR has %zu bytes; 1 to %d are taken",
+                         wanted.csr.size, CSR_ACME_MAX);
+    *ret_csr = wanted.csr;
+    return true;
+}
+
+static bool same_csr(struct request *request, const struct rows *rows, struct bytes csr)
+{
+    uint8_t digest[DIGEST_SHA256_SIZE];
+
+    digest_sha256(csr, digest);
+    return bytes_equal(row_bytes(request, rows, 0, "order_csr_sha256"), BYTES_OF(digest));
+}
+
+/* The order is not ready: a repeat of what was done gets the same answer, everything else is told
+ * what state the order is in. */
+static bool answer_by_state(struct request *request, struct response *response,
+                            const struct rows *rows, struct bytes csr, struct fault *fault)
+{
+    const char *state = row_text(rows, 0, "order_status");
+
+    if (text_equal(state, "processing") ||
+        (text_equal(state, "valid") && same_csr(request, rows, csr)))
+        return (acme_of(request)->spent || acme_nonce_spend(request, fault)) &&
+               acme_order_answer(response, 200, rows, NULL);
+    if (text_equal(state, "valid"))
+        return fault_set(fault, ACME_ORDER_NOT_READY, NULL,
+                         "the order is valid already, for another CSR");
+    if (text_equal(state, "ready"))
+        return fault_set(fault, ACME_ORDER_NOT_READY, NULL, "the order has expired");
+    return fault_set(fault, ACME_ORDER_NOT_READY, NULL, "the order is %s, not ready", state);
+}
+
+static bool answer_again(struct request *request, struct response *response, struct bytes csr,
+                         struct fault *fault)
+{
+    const char *order_id = request_captured(request, "order");
+    struct rows *rows = db_query(request, request->db, &acme_finalize_again, fault, TEXT(order_id));
+
+    if (!rows)
+        return false;
+    if (rows->count == 0)
+        return fault_set(fault, RESOURCE_UNKNOWN, NULL, "no such order");
+    return answer_by_state(request, response, rows, csr, fault);
+}
+
+static bool profile_read(TALLOC_CTX *ctx, const struct rows *rows, struct profile *profile,
+                         struct fault *fault)
+{
+    profile->id = row_text(rows, 0, "cert_profile_id");
+    profile->name = row_text(rows, 0, "profile_name");
+    profile->enabled = row_bool(rows, 0, "profile_enabled");
+    profile->row_version = row_integer(rows, 0, "profile_version");
+    profile->max_ttl_s = row_integer(rows, 0, "max_ttl_seconds");
+    profile->default_validity_days = row_integer(rows, 0, "default_validity_days");
+    profile->allow_short_lived = row_bool(rows, 0, "allow_short_lived");
+    profile->must_staple = row_bool(rows, 0, "must_staple");
+    profile->allow_wildcards = row_bool(rows, 0, "allow_wildcards");
+    profile->allow_sha1_csr = row_bool(rows, 0, "allow_sha1_csr");
+    profile->requires_approval = row_bool(rows, 0, "requires_approval");
+    profile->policy_oids = row_texts(ctx, rows, 0, "policy_oids");
+    return profile_set_key_rules(profile, row_text(rows, 0, "allowed_key_algorithms"), fault) &&
+           profile_set_ekus(profile, row_text(rows, 0, "allowed_ekus"), fault) &&
+           profile_set_san_patterns(profile, row_text(rows, 0, "required_san_patterns"), fault);
+}
+
+static const char *first_set(const char *a, const char *b, const char *c)
+{
+    return a ? a : b ? b : c;
+}
+
+static bool issue_once(struct request *request, const struct issue_grant *grant, struct bytes csr,
+                       struct issue_result *ret_result, struct fault *fault)
+{
+    const struct acme_request *acme = acme_of(request);
+    const struct settings *settings = request->settings;
+    const struct rows *rows = acme->order_rows;
+    struct profile *profile = mem_new(request, struct profile);
+    struct ca ca;
+
+    if (!profile_read(profile, rows, profile, fault) || !ca_from_row(request, rows, 0, &ca, fault))
+        return false;
+    const struct issue_request wanted = {
+        .grant = grant,
+        .profile = profile,
+        .issuer_id = row_text(rows, 0, "issuer_id"),
+        .issuer_type = row_text(rows, 0, "issuer_type"),
+        .issuer_validity_days = row_integer(rows, 0, "issuer_days"),
+        .ca = &ca,
+        .csr_der = csr,
+        .barred_key = acme->key->pkey,
+        .wished = {row_time(rows, 0, "order_not_before"), row_time(rows, 0, "order_not_after")},
+        .owner_id = first_set(row_text(rows, 0, "owner_id"), row_text(rows, 0, "enroll_owner_id"),
+                              settings->acme_default_owner_id),
+        .team_id = first_set(NULL, row_text(rows, 0, "enroll_team_id"),
+                             settings->acme_default_team_id),
+        .renewal_policy_id = first_set(NULL, row_text(rows, 0, "enroll_renewal_policy_id"),
+                                       settings->acme_default_renewal_policy_id),
+        .actor = request->actor,
+        .source_ip = request->remote_addr,
+        .request_id = request->request_id,
+        .nonce = acme->jws->nonce,
+        .nonce_expires = acme_nonce_expires(request),
+    };
+    return lifecycle_issue(request, request->db, settings, &wanted, ret_result, fault);
+}
+
+static bool issue(struct request *request, struct bytes csr, struct issue_result *ret_result,
+                  struct fault *fault)
+{
+    const struct acme_request *acme = acme_of(request);
+
+    for (int i = 0; i < STALE_TRIES; i++) {
+        struct issue_grant *grant = issue_grant_from_acme_order(request, acme->order_rows, 0,
+                                                                acme->account.id, fault);
+
+        if (!grant)
+            return false;
+        if (issue_once(request, grant, csr, ret_result, fault))
+            return true;
+        if (fault->reason != ISSUANCE_STALE || !acme_order_reread(request, fault))
+            return false;
+    }
+    return false;
+}
+
+bool acme_finalize(struct request *request, struct response *response, struct fault *fault)
+{
+    struct acme_request *acme = acme_of(request);
+    const struct rows *rows = acme->order_rows;
+    struct issue_result result = {0};
+    struct bytes csr;
+
+    if (row_null(rows, 0, "order_id"))
+        return fault_set(fault, RESOURCE_UNKNOWN, NULL, "no such order");
+    if (!text_equal(row_text(rows, 0, "order_account_id"), acme->account.id))
+        return fault_set(fault, ACME_NOT_OWNER, NULL, "account does not own this resource");
+    if (!csr_read(request, &csr, fault))
+        return false;
+    if (!text_equal(row_text(rows, 0, "order_status"), "ready") ||
+        row_time(rows, 0, "order_expires") <= clock_now_s())
+        return answer_by_state(request, response, rows, csr, fault);
+    if (!issue(request, csr, &result, fault)) {
+        acme->spent = acme->spent || fault->reason == ACME_BAD_NONCE;
+        /* The commit may have come through: the order itself tells. */
+        return fault->reason == DATABASE_COMMIT_UNKNOWN &&
+               answer_again(request, response, csr, fault);
+    }
+    acme->spent = true;
+    if (result.outcome == ISSUE_SUPERSEDED)
+        return answer_again(request, response, csr, fault);
+    return acme_order_answer(response, 200, rows, result.certificate_id);
+}
