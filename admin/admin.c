@@ -1,0 +1,163 @@
+/* admin/admin.c: certctl-admin, what an operator does on the signer's host (04 section 5.2).
+ *
+ * Run by root it goes on as user certctl-ca, where that exists: PostgreSQL's peer authentication and
+ * the signer's admin socket know that user, and the approvals are its own files. */
+#include "admin.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "core/auto.h"
+#include "core/memory.h"
+#include "core/text.h"
+
+#include "core/banned.h"
+
+#define CA_USER "certctl-ca"
+#define CA_ROLE "certctl_ca"
+
+/* Until exit, as settings.h says of what they point to. */
+static struct settings settings;
+
+int admin_failed(const struct fault *fault)
+{
+    (void)fprintf(stderr, "certctl-admin: %s%s%s\n", fault->detail, *fault->cause ? ": " : "",
+                  fault->cause);
+    if (fault->reason == SETTING_INVALID)
+        return EX_CONFIG;
+    if (fault->reason == SCHEMA_MISMATCH)
+        return EX_UNAVAILABLE;
+    if (fault->reason == DATABASE_UNREACHABLE || fault->reason == DATABASE_BUSY)
+        return EX_TEMPFAIL;
+    return 1;
+}
+
+int admin_misused(const struct verb *verbs, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (text_equal(verbs[i].verb, name))
+            (void)fprintf(stderr, "usage: certctl-admin %s %s %s\n", verbs[i].noun, verbs[i].verb,
+                          verbs[i].usage);
+    }
+    return EX_USAGE;
+}
+
+static void usage(FILE *out)
+{
+    (void)fprintf(out, "usage: certctl-admin NOUN VERB [OPTION…]\n\n");
+    for (size_t i = 0; i < ca_verbs_count; i++)
+        (void)fprintf(out, "  %s %s %s\n      %s\n", ca_verbs[i].noun, ca_verbs[i].verb,
+                      ca_verbs[i].usage, ca_verbs[i].help);
+}
+
+static const struct verb *find_verb(int argc, char **argv)
+{
+    for (size_t i = 0; argc >= 3 && i < ca_verbs_count; i++) {
+        if (text_equal(ca_verbs[i].noun, argv[1]) && text_equal(ca_verbs[i].verb, argv[2]))
+            return &ca_verbs[i];
+    }
+    return NULL;
+}
+
+/* Only root can be sudo's child here, so SUDO_USER is as true as root is. */
+static const char *person(TALLOC_CTX *ctx)
+{
+    const struct passwd *me = getpwuid(getuid());
+    const char *behind = getuid() == 0 ? getenv("SUDO_USER") : NULL;
+    const char *name = me ? me->pw_name : "unknown";
+
+    return behind ? mem_printf(ctx, "%.64s (%.64s)", behind, name) : mem_text(ctx, name);
+}
+
+/* What only root may do: the directory of approvals, given to the user of the CA. */
+static bool make_directory(const char *state_dir, const struct passwd *user, struct fault *fault)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const char *path = mem_printf(scratch, "%s/ca-approvals", state_dir);
+
+    if (mkdir(path, 0700) != 0)
+        return errno == EEXIST ||
+               fault_set(fault, FILE_FAILED, NULL, "the directory of approvals cannot be made") ||
+               fault_cause_errno(fault, path);
+    return lchown(path, user->pw_uid, user->pw_gid) == 0 ||
+           fault_set(fault, FILE_FAILED, NULL, "the directory of approvals cannot be given away") ||
+           fault_cause_errno(fault, path);
+}
+
+/* For good: there is no way back to root. */
+static bool become(const struct passwd *user, struct fault *fault)
+{
+    if (initgroups(user->pw_name, user->pw_gid) == 0 &&
+        setresgid(user->pw_gid, user->pw_gid, user->pw_gid) == 0 &&
+        setresuid(user->pw_uid, user->pw_uid, user->pw_uid) == 0 && geteuid() == user->pw_uid)
+        return true;
+    fault_set(fault, INTERNAL, NULL, "cannot become user " CA_USER);
+    return fault_cause_errno(fault, "setresuid");
+}
+
+static bool settle_user(const char *state_dir, struct fault *fault)
+{
+    const struct passwd *user = geteuid() == 0 ? getpwnam(CA_USER) : NULL;
+
+    return !user || (make_directory(state_dir, user, fault) && become(user, fault));
+}
+
+static void open_database(struct admin *admin)
+{
+    const struct db_options options = {
+        .url = settings.database_url,
+        .role = CA_ROLE,
+        .application_name = "certctl-admin",
+        .statement_timeout_ms = 10000,
+        .unnamed_statements = true,
+        .wake_dir = mem_printf(admin->ctx, "%s/wake", settings.runtime_dir),
+    };
+
+    admin->db = db_new(admin->ctx, &options);
+}
+
+static int check_statements(struct admin *admin)
+{
+    struct fault fault = {0};
+
+    if (!db_connect(admin->db, &fault))
+        return admin_failed(&fault);
+    return db_check_statements(admin->db, &fault) ? EX_OK : 1;
+}
+
+static int run(const struct verb *verb, int argc, char **argv)
+{
+    AUTO(TALLOC_CTX) *ctx = talloc_new(NULL);
+    struct admin admin = {.ctx = ctx, .settings = &settings, .actor = person(ctx)};
+    struct fault fault = {0};
+
+    settings_load_or_exit(&settings);
+    if (!settle_user(settings.state_dir, &fault))
+        return admin_failed(&fault);
+    open_database(&admin);
+    return verb ? verb->run(&admin, argc - 2, argv + 2) : check_statements(&admin);
+}
+
+int main(int argc, char **argv)
+{
+    const struct verb *verb = find_verb(argc, argv);
+
+    if (argc == 2 && text_equal(argv[1], "--version")) {
+        (void)printf("certctl-admin %s\n", CERTCTL_VERSION);
+        return EX_OK;
+    }
+    if (argc == 2 && text_equal(argv[1], "--help")) {
+        usage(stdout);
+        return EX_OK;
+    }
+    if (!verb && !(argc == 2 && text_equal(argv[1], "--check-statements"))) {
+        usage(stderr);
+        return EX_USAGE;
+    }
+    return run(verb, argc, argv);
+}

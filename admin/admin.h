@@ -1,0 +1,42 @@
+/* admin/admin.h: what the verbs of certctl-admin share. */
+#ifndef CERTCTL_ADMIN_ADMIN_H
+#define CERTCTL_ADMIN_ADMIN_H
+
+#include <stddef.h>
+#include <talloc.h>
+
+#include "core/fault.h"
+#include "core/settings.h"
+#include "db/db.h"
+
+struct admin {
+    TALLOC_CTX *ctx;
+    const struct settings *settings;
+    struct db *db;
+    const char *actor; /* the person, for audit rows */
+};
+
+/* certctl-admin NOUN VERB …; argv[0] is the verb. Returns the exit status. */
+struct verb {
+    const char *noun;
+    const char *verb;
+    const char *usage; /* its arguments */
+    const char *help;  /* one line */
+    int (*run)(struct admin *admin, int argc, char **argv);
+};
+
+extern const struct verb ca_verbs[];
+extern const size_t ca_verbs_count;
+
+/* One line on stderr; the exit status that fits: 1, 69, 75 or 78. */
+int admin_failed(const struct fault *fault);
+/* The usage of the verb on stderr; 64. */
+int admin_misused(const struct verb *verbs, size_t count, const char *name);
+
+/* The verbs about requests, in ca_request.c. */
+int ca_bootstrap_verb(struct admin *admin, int argc, char **argv);
+int ca_requests_verb(struct admin *admin, int argc, char **argv);
+int ca_approve_verb(struct admin *admin, int argc, char **argv);
+int ca_refuse_verb(struct admin *admin, int argc, char **argv);
+
+#endif

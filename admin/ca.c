@@ -1,0 +1,78 @@
+/* admin/ca.c: certctl-admin ca: the list of verbs, and what CAs there are (04 section 3.1). */
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "core/auto.h"
+#include "core/clock.h"
+#include "core/digest.h"
+#include "core/memory.h"
+#include "core/text.h"
+#include "pki/certificate.h"
+
+#include "admin.h"
+
+#include "core/banned.h"
+
+STATEMENT(ca_list, "SELECT c.issuer_id, c.id, coalesce(m.subject, '') AS subject, c.state, "
+                   "c.not_after, c.key_algorithm FROM ca_instances c "
+                   "LEFT JOIN intermediate_cas m ON m.id = c.intermediate_ca_id "
+                   "ORDER BY c.issuer_id, c.created_at, m.parent_ca_id NULLS FIRST, c.id");
+
+/* $1 id. */
+STATEMENT(ca_by_id, "SELECT cert_der FROM ca_instances WHERE id = $1::text");
+
+static int ca_list_verb(struct admin *admin, int argc, char **argv)
+{
+    struct fault fault = {0};
+
+    if (argc != 1)
+        return admin_misused(ca_verbs, ca_verbs_count, argv[0]);
+    struct rows *rows = db_query_params(admin->ctx, admin->db, &ca_list, &fault, NULL, 0);
+    if (!rows)
+        return admin_failed(&fault);
+    for (size_t i = 0; i < rows->count; i++)
+        (void)printf("%s\t%s\t%s\t%s\t%s\t%s\n", row_text(rows, i, "issuer_id"),
+                     row_text(rows, i, "id"), row_text(rows, i, "subject"),
+                     row_text(rows, i, "state"),
+                     time_to_rfc3339(admin->ctx, row_time(rows, i, "not_after")),
+                     row_text(rows, i, "key_algorithm"));
+    return EX_OK;
+}
+
+static int ca_show_verb(struct admin *admin, int argc, char **argv)
+{
+    struct fault fault = {0};
+    const bool pem = argc == 3 && text_equal(argv[2], "--pem");
+    const bool sha256 = argc == 3 && text_equal(argv[2], "--sha256");
+
+    if (!pem && !sha256)
+        return admin_misused(ca_verbs, ca_verbs_count, argv[0]);
+    struct rows *rows = db_query(admin->ctx, admin->db, &ca_by_id, &fault, TEXT(argv[1]));
+    if (!rows)
+        return admin_failed(&fault);
+    if (rows->count == 0) {
+        fault_set(&fault, RESOURCE_UNKNOWN, "id", "there is no CA %s",
+                  text_quote(admin->ctx, argv[1]));
+        return admin_failed(&fault);
+    }
+    const struct bytes der = row_bytes(admin->ctx, rows, 0, "cert_der");
+    if (pem)
+        (void)printf("%s", pem_encode(admin->ctx, "CERTIFICATE", der));
+    else
+        (void)printf("%s\n", digest_sha256_hex(admin->ctx, der));
+    return EX_OK;
+}
+
+const struct verb ca_verbs[] = {
+    {"ca", "bootstrap",
+     "[--issuer=ID] [--root-cn=NAME] [--issuing-cn=NAME] [--organization=NAME]\n"
+     "      [--root-algorithm=ALG] [--issuing-algorithm=ALG] [--base-url=URL]", "ask for a root and an issuing CA; prints the id of the request",         ca_bootstrap_verb},
+    {"ca", "requests",  "",                                                     "what waits for approval on this host",                                   ca_requests_verb },
+    {"ca", "approve",   "ID [--yes]",                                           "show every field and its SHA-256, ask, approve",
+     ca_approve_verb                                                                                                                                                       },
+    {"ca", "refuse",    "ID",                                                   "end a request",                                                          ca_refuse_verb   },
+    {"ca", "list",      "",                                                     "issuer, id, subject, state, notAfter, key algorithm; separated by tabs",
+     ca_list_verb                                                                                                                                                          },
+    {"ca", "show",      "ID --pem|--sha256",                                    "a CA's certificate, or its fingerprint",                                 ca_show_verb     },
+};
+const size_t ca_verbs_count = ARRAY_SIZE(ca_verbs);

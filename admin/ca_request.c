@@ -1,0 +1,327 @@
+/* admin/ca_request.c: certctl-admin ca bootstrap, requests, approve, refuse (04 section 5.2). */
+#include <getopt.h>
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "core/auto.h"
+#include "core/clock.h"
+#include "core/id.h"
+#include "core/json.h"
+#include "core/memory.h"
+#include "lifecycle/ca_request.h"
+
+#include "admin.h"
+
+#include "core/banned.h"
+
+/* $1 id, $2 issuer, $3 body, $4 who, $5 SHA-256, $6 id of the event, $7 its details. */
+STATEMENT(ca_request_insert,
+          "WITH made AS (INSERT INTO ca_requests (id, kind, issuer_id, body, requested_by, "
+          "fields_sha256) VALUES ($1::text, 'bootstrap', $2::text, $3::text::jsonb, $4::text, "
+          "$5::text) RETURNING id) "
+          "INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, "
+          "details, event_category) SELECT $6::text, $4::text, 'User', 'ca_request_created', "
+          "'intermediate_ca', made.id, $7::text::jsonb, 'config' FROM made");
+
+STATEMENT(ca_requests_open,
+          "SELECT id, kind, issuer_id, requested_by, state, created_at, fields_sha256 "
+          "FROM ca_requests WHERE state IN ('pending', 'approved') ORDER BY created_at, id");
+
+/* $1 id. */
+STATEMENT(ca_request_by_id,
+          "SELECT kind, issuer_id, requested_by, body::text AS body, state, created_at, "
+          "fields_sha256 FROM ca_requests WHERE id = $1::text");
+
+/* $1 id, $2 who, $3 id of the event, $4 its details. The row is for display: what counts is the
+ * file. */
+STATEMENT(ca_request_approve,
+          "WITH changed AS (UPDATE ca_requests SET state = 'approved', approved_at = now(), "
+          "approved_by = $2::text WHERE id = $1::text AND state IN ('pending', 'approved') "
+          "RETURNING id) "
+          "INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, "
+          "details, event_category) SELECT $3::text, $2::text, 'User', 'ca_request_approved', "
+          "'intermediate_ca', changed.id, $4::text::jsonb, 'config' FROM changed");
+
+/* As above. */
+STATEMENT(ca_request_refuse,
+          "WITH changed AS (UPDATE ca_requests SET state = 'failed', error_status = 403, "
+          "error = 'refused on the signer''s host', finished_at = now() "
+          "WHERE id = $1::text AND state IN ('pending', 'approved') RETURNING id) "
+          "INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, "
+          "details, event_category) SELECT $3::text, $2::text, 'User', 'ca_request_refused', "
+          "'intermediate_ca', changed.id, $4::text::jsonb, 'config' FROM changed");
+
+static int misused(const char *verb)
+{
+    return admin_misused(ca_verbs, ca_verbs_count, verb);
+}
+
+/* What an audit row about a request says. */
+static const char *details_of(struct admin *admin, const struct ca_request *request)
+{
+    AUTO(json_t) *details = json_object();
+
+    json_set_text(details, "kind", request->kind);
+    json_set_text(details, "owning_issuer_id", request->issuer_id);
+    json_set_text(details, "requested_by", request->requested_by);
+    json_set_text(details, "fields_sha256", ca_request_sha256(admin->ctx, request));
+    return json_to_text(admin->ctx, details);
+}
+
+struct bootstrap_options {
+    const char *issuer_id;
+    const char *base_url;
+    struct ca_bootstrap wanted;
+};
+
+/* The letters of getopt_long are places in this table. */
+static const struct {
+    const char *name;
+    size_t offset;
+} bootstrap_texts[] = {
+    {"issuer",            AT(bootstrap_options, issuer_id)                 },
+    {"base-url",          AT(bootstrap_options, base_url)                  },
+    {"root-cn",           AT(bootstrap_options, wanted.root_common_name)   },
+    {"issuing-cn",        AT(bootstrap_options, wanted.issuing_common_name)},
+    {"organization",      AT(bootstrap_options, wanted.organization)       },
+    {"root-algorithm",    AT(bootstrap_options, wanted.root_algorithm)     },
+    {"issuing-algorithm", AT(bootstrap_options, wanted.issuing_algorithm)  },
+};
+
+#define FIRST_LETTER 1000
+
+static bool bootstrap_parse(int argc, char **argv, struct bootstrap_options *options)
+{
+    struct option long_options[ARRAY_SIZE(bootstrap_texts) + 1] = {0};
+
+    for (size_t i = 0; i < ARRAY_SIZE(bootstrap_texts); i++)
+        long_options[i] = (struct option){bootstrap_texts[i].name, required_argument, NULL,
+                                          FIRST_LETTER + (int)i}; /* seven of them */
+    for (;;) {
+        const int letter = getopt_long(argc, argv, "", long_options, NULL);
+        if (letter == -1)
+            return optind == argc;
+        if (letter < FIRST_LETTER)
+            return false;
+        char *place = (char *)options + bootstrap_texts[letter - FIRST_LETTER].offset;
+        const char *value = optarg;
+        memcpy(place, &value, sizeof value);
+    }
+}
+
+/* "{ca}" becomes the CA's id when that is known (lifecycle/ca_request.h). */
+static void add_urls(TALLOC_CTX *ctx, const char *base_url, struct ca_bootstrap *wanted)
+{
+    if (!base_url)
+        return;
+    text_list_add(ctx, &wanted->ocsp_urls,
+                  mem_printf(ctx, "%s/.well-known/pki/ocsp/{ca}", base_url));
+    text_list_add(ctx, &wanted->crl_urls, mem_printf(ctx, "%s/.well-known/pki/crl/{ca}", base_url));
+    text_list_add(ctx, &wanted->ca_issuers_urls,
+                  mem_printf(ctx, "%s/.well-known/pki/ca/{ca}", base_url));
+}
+
+static bool insert_request(struct admin *admin, const struct ca_request *request, const char *id,
+                           struct fault *fault)
+{
+    struct rows *rows = db_query(
+        admin->ctx, admin->db, &ca_request_insert, fault, TEXT(id), TEXT(request->issuer_id),
+        TEXT(json_to_text(admin->ctx, request->body)), TEXT(request->requested_by),
+        TEXT(ca_request_sha256(admin->ctx, request)), TEXT(id_new(admin->ctx, "audit")),
+        TEXT(details_of(admin, request)));
+
+    if (!rows && fault->reason == DATABASE_REFERENCE)
+        return fault_set(fault, RESOURCE_UNKNOWN, "issuer", "there is no issuer %s",
+                         text_quote(admin->ctx, request->issuer_id));
+    return rows != NULL;
+}
+
+int ca_bootstrap_verb(struct admin *admin, int argc, char **argv)
+{
+    const char *algorithm = admin->settings->ca_key_algorithm;
+    struct bootstrap_options options = {
+        .issuer_id = "iss-local",
+        .base_url = admin->settings->pki_base_url,
+        .wanted = {.root_common_name = "certctl Root CA",
+                   .issuing_common_name = "certctl Issuing CA",
+                   .root_algorithm = algorithm,
+                   .issuing_algorithm = algorithm,
+                   .root_days = CA_ROOT_DAYS,
+                   .issuing_days = CA_ISSUING_DAYS},
+    };
+    struct ca_bootstrap checked;
+    struct fault fault = {0};
+
+    if (!bootstrap_parse(argc, argv, &options))
+        return misused(argv[0]);
+    add_urls(admin->ctx, options.base_url, &options.wanted);
+    AUTO(json_t) *body = ca_bootstrap_to_body(&options.wanted);
+    const struct ca_request request = {"bootstrap", options.issuer_id, admin->actor, body};
+    const char *id = id_new(admin->ctx, "car");
+    if (!ca_bootstrap_from_body(admin->ctx, body, &checked, &fault) ||
+        !insert_request(admin, &request, id, &fault))
+        return admin_failed(&fault);
+    db_wake(admin->db, "ca-hierarchy");
+    (void)printf("%s\n", id);
+    return EX_OK;
+}
+
+int ca_requests_verb(struct admin *admin, int argc, char **argv)
+{
+    struct fault fault = {0};
+
+    if (argc != 1)
+        return misused(argv[0]);
+    struct rows *rows = db_query_params(admin->ctx, admin->db, &ca_requests_open, &fault, NULL, 0);
+    if (!rows)
+        return admin_failed(&fault);
+    for (size_t i = 0; i < rows->count; i++)
+        (void)printf("%s\t%s\t%s\t%s\t%s\t%s\t%s\n", row_text(rows, i, "id"),
+                     row_text(rows, i, "kind"), row_text(rows, i, "issuer_id"),
+                     row_text(rows, i, "requested_by"), row_text(rows, i, "state"),
+                     time_to_rfc3339(admin->ctx, row_time(rows, i, "created_at")),
+                     row_text(rows, i, "fields_sha256"));
+    return EX_OK;
+}
+
+/* A request that can still be approved or refused; the body is adopted by the admin's ctx. */
+static bool load_request(struct admin *admin, const char *id, struct ca_request *ret_request,
+                         struct rows **ret_rows, struct fault *fault)
+{
+    struct rows *rows = db_query(admin->ctx, admin->db, &ca_request_by_id, fault, TEXT(id));
+
+    if (!rows)
+        return false;
+    if (rows->count == 0)
+        return fault_set(fault, RESOURCE_UNKNOWN, "id", "there is no request %s",
+                         text_quote(admin->ctx, id));
+    const char *state = row_text(rows, 0, "state");
+    if (!text_equal(state, "pending") && !text_equal(state, "approved"))
+        return fault_set(fault, RESOURCE_STATE, "id", "the request is %s already", state);
+    json_t *body = json_parse_object(bytes_of_text(row_text(rows, 0, "body")), INPUT_INVALID,
+                                     "body", fault);
+    if (!body)
+        return false;
+    *ret_request = (struct ca_request){row_text(rows, 0, "kind"), row_text(rows, 0, "issuer_id"),
+                                       row_text(rows, 0, "requested_by"),
+                                       mem_adopt(admin->ctx, body, json_decref)};
+    *ret_rows = rows;
+    return true;
+}
+
+/* ASCII only: what a requester wrote must not move the cursor of whoever approves. */
+static const char *shown(TALLOC_CTX *ctx, const json_t *value)
+{
+    const size_t flags = JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_COMPACT | JSON_SORT_KEYS;
+    const size_t size = json_dumpb(value, NULL, 0, flags);
+    char *text = mem_array(ctx, char, size + 1);
+
+    (void)json_dumpb(value, text, size, flags);
+    return text;
+}
+
+static const char *shown_text(TALLOC_CTX *ctx, const char *text)
+{
+    AUTO(json_t) *value = json_string(text);
+
+    return value ? shown(ctx, value) : "not UTF-8";
+}
+
+static void show_request(struct admin *admin, const char *id, const struct ca_request *request,
+                         const struct rows *rows, const char *sha256)
+{
+    const char *stored = row_text(rows, 0, "fields_sha256");
+    const char *name;
+    json_t *value;
+
+    (void)printf("request:      %s\n", id);
+    (void)printf("kind:         %s\n", shown_text(admin->ctx, request->kind));
+    (void)printf("issuer:       %s\n", shown_text(admin->ctx, request->issuer_id));
+    (void)printf("requested by: %s\n", shown_text(admin->ctx, request->requested_by));
+    (void)printf("requested at: %s\n",
+                 time_to_rfc3339(admin->ctx, row_time(rows, 0, "created_at")));
+    json_object_foreach (request->body, name, value)
+        (void)printf("  %s: %s\n", shown_text(admin->ctx, name), shown(admin->ctx, value));
+    (void)printf("SHA-256:      %s\n", sha256);
+    if (!text_equal(stored, sha256))
+        (void)printf("WARNING: the fields were changed after the request was made (%s)\n", stored);
+}
+
+/* A request that the job would refuse must not be approved first. */
+static bool can_be_carried_out(struct admin *admin, const struct ca_request *request,
+                               struct fault *fault)
+{
+    struct ca_bootstrap bootstrap;
+
+    if (!text_equal(request->kind, "bootstrap"))
+        return fault_set(fault, INPUT_INVALID, "kind",
+                         "requests of kind %s are not carried out yet",
+                         text_quote(admin->ctx, request->kind));
+    return ca_bootstrap_from_body(admin->ctx, request->body, &bootstrap, fault);
+}
+
+static bool person_agrees(void)
+{
+    char answer[16] = "";
+
+    (void)printf("Approve? Type yes: ");
+    (void)fflush(stdout);
+    return fgets(answer, sizeof answer, stdin) && text_equal(answer, "yes\n");
+}
+
+static bool end_or_mark(struct admin *admin, const struct statement *statement, const char *id,
+                        const struct ca_request *request, struct fault *fault)
+{
+    struct rows *rows = db_query(admin->ctx, admin->db, statement, fault, TEXT(id),
+                                 TEXT(admin->actor), TEXT(id_new(admin->ctx, "audit")),
+                                 TEXT(details_of(admin, request)));
+
+    if (!rows)
+        return false;
+    return rows->affected == 1 ||
+           fault_set(fault, RESOURCE_STATE, "id", "the request was ended meanwhile");
+}
+
+int ca_approve_verb(struct admin *admin, int argc, char **argv)
+{
+    const bool sure = argc == 3 && text_equal(argv[2], "--yes");
+    struct ca_request request = {0};
+    struct rows *rows = NULL;
+    struct fault fault = {0};
+
+    if (argc != 2 && !sure)
+        return misused(argv[0]);
+    if (!load_request(admin, argv[1], &request, &rows, &fault))
+        return admin_failed(&fault);
+    const char *sha256 = ca_request_sha256(admin->ctx, &request);
+    show_request(admin, argv[1], &request, rows, sha256);
+    if (!can_be_carried_out(admin, &request, &fault))
+        return admin_failed(&fault);
+    if (!sure && !person_agrees()) {
+        (void)fprintf(stderr, "certctl-admin: not approved\n");
+        return 1;
+    }
+    if (!ca_approval_write(admin->settings->state_dir, argv[1], sha256, &fault))
+        return admin_failed(&fault);
+    if (!end_or_mark(admin, &ca_request_approve, argv[1], &request, &fault)) {
+        ca_approval_remove(admin->settings->state_dir, argv[1]);
+        return admin_failed(&fault);
+    }
+    db_wake(admin->db, "ca-hierarchy");
+    return EX_OK;
+}
+
+int ca_refuse_verb(struct admin *admin, int argc, char **argv)
+{
+    struct ca_request request = {0};
+    struct rows *rows = NULL;
+    struct fault fault = {0};
+
+    if (argc != 2)
+        return misused(argv[0]);
+    if (!load_request(admin, argv[1], &request, &rows, &fault) ||
+        !end_or_mark(admin, &ca_request_refuse, argv[1], &request, &fault))
+        return admin_failed(&fault);
+    ca_approval_remove(admin->settings->state_dir, argv[1]);
+    return EX_OK;
+}

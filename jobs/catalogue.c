@@ -1,0 +1,45 @@
+/* jobs/catalogue.c: the one list of job binaries (07 section 2). */
+#include "catalogue.h"
+
+#include "core/macro.h"
+#include "core/memory.h"
+#include "core/text.h"
+
+#include "core/banned.h"
+
+static const struct job_entry catalogue[] = {
+    {"rate-limit-gc", 16, "certctl-jobs", "certctl_jobs", JOB_SINGLETON, false},
+    {"housekeeping",  22, "certctl-jobs", "certctl_jobs", JOB_SINGLETON, false},
+    {"ca-hierarchy",  25, "certctl-ca",   "certctl_ca",   JOB_SINGLETON, true },
+};
+
+const struct job_entry *job_catalogue(size_t *ret_count)
+{
+    *ret_count = ARRAY_SIZE(catalogue);
+    return catalogue;
+}
+
+const struct job_entry *job_entry_by_name(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(catalogue); i++) {
+        if (text_equal(catalogue[i].name, name))
+            return &catalogue[i];
+    }
+    return NULL;
+}
+
+const char *job_role_of_user(const char *user)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(catalogue); i++) {
+        if (text_equal(catalogue[i].user, user))
+            return catalogue[i].role;
+    }
+    return NULL;
+}
+
+char *job_state_key(TALLOC_CTX *ctx, const struct job_entry *entry, const char *host)
+{
+    if (entry->mode == JOB_SINGLETON)
+        return mem_text(ctx, entry->name);
+    return mem_printf(ctx, "%s@%s", entry->name, host);
+}
