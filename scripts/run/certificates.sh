@@ -1,0 +1,108 @@
+# scripts/run/certificates.sh: the web server's own certificate and the demo's, both obtained by
+# certbot from our own ACME server.
+# shellcheck shell=sh disable=SC2034,SC2154
+
+site_certificate=$run_dir/site/certificate.pem
+site_key=$run_dir/site/key.pem
+site_trust=$run_dir/site/trust.pem
+demo_name=demo.certctl.test
+certbot_log=$run_dir/log/certbot.log
+
+# Before there is a CA there is no certificate of it: a self-signed one for the first minutes.
+site_begin()
+{
+    [ ! -s "$site_certificate" ] || return 0
+    (umask 077 && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 \
+        -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1 \
+        -keyout "$site_key" -out "$site_certificate") 2>>"$run_dir/log/site.log" ||
+        die 'openssl req failed' "$run_dir/log/site.log" ''
+}
+
+# What our own clients trust: the root, and what is served now.
+site_write_trust()
+{
+    site_text=$(cat "$site_certificate")
+    [ ! -s "$root_file" ] || site_text=$(cat "$root_file" "$site_certificate")
+    write_file "$site_trust" 0600 root root "$site_text" || true
+}
+
+# True when $1 chains to our root, names $2 and lives for another $3 seconds.
+certificate_good()
+{
+    [ -s "$1" ] && [ -s "$root_file" ] &&
+        openssl verify -CAfile "$root_file" -untrusted "$1" -verify_hostname "$2" "$1" >/dev/null 2>&1 &&
+        openssl x509 -in "$1" -noout -checkend "$3" >/dev/null
+}
+
+# A port of the loopback that nobody listens on, into free_port.
+port_find()
+{
+    free_port=$((20000 + $$ % 10000))
+    while grep -qi ":$(printf '%04X' "$free_port") [0-9A-F:]* 0A " /proc/net/tcp; do
+        free_port=$((free_port + 1))
+    done
+}
+
+# certbot_run DIRECTORY NAME MORE…: a certificate for NAME in DIRECTORY. In trust mode no challenge is
+# asked; the standalone server would be the answer to one.
+certbot_run()
+{
+    certbot_dir=$1
+    certbot_name=$2
+    shift 2
+    port_find
+    env -i "PATH=$clean_path" LC_ALL=C.UTF-8 "HOME=$certbot_dir" "REQUESTS_CA_BUNDLE=$site_trust" NO_PROXY='*' \
+        certbot certonly --non-interactive --config-dir "$certbot_dir" --work-dir "$certbot_dir/work" \
+        --logs-dir "$certbot_dir/log" --server "https://localhost:$port/acme/directory" --agree-tos \
+        --register-unsafely-without-email --standalone --http-01-address 127.0.0.1 \
+        --http-01-port "$free_port" --cert-name "$certbot_name" -d "$certbot_name" "$@" \
+        </dev/null >"$certbot_log" 2>&1 9>&- ||
+        die "certbot got no certificate for $certbot_name" "$certbot_log" \
+            "what the responder said: $run_dir/log/acme.log; what certbot did: $certbot_dir/log/letsencrypt.log"
+}
+
+site_up()
+{
+    step_begin 'own certificate'
+    site_write_trust
+    if certificate_good "$site_certificate" localhost 2592000; then
+        step_kept "valid until $(certificate_end "$site_certificate")"
+        return
+    fi
+    certbot_run "$run_dir/certbot/site" localhost --force-renewal
+    site_live=$run_dir/certbot/site/live/localhost
+    write_file "$site_key" 0600 root root "$(cat "$site_live/privkey.pem")" || true
+    write_file "$site_certificate" 0644 root root "$(cat "$site_live/fullchain.pem")" || true
+    nginx_reload
+    wait_until 5 site_served || die 'nginx does not serve the new certificate' "$nginx_log" ''
+    site_write_trust
+    step_did "issued by our own CA, valid until $(certificate_end "$site_certificate")"
+}
+
+certificate_end()
+{
+    date -u -d "$(openssl x509 -in "$1" -noout -enddate | cut -d= -f2)" +'%Y-%m-%d %H:%M UTC'
+}
+
+# Reached with the root alone as trust.
+site_served()
+{
+    curl -s -o /dev/null --max-time 5 --noproxy '*' --cacert "$root_file" "https://localhost:$port/health"
+}
+
+demo_up()
+{
+    [ "$demo" = yes ] || return 0
+    step_begin 'demo: certbot'
+    demo_certificate=$run_dir/certbot/demo/live/$demo_name/fullchain.pem
+    if certificate_good "$demo_certificate" "$demo_name" 86400; then
+        step_kept "$demo_name, valid until $(certificate_end "$demo_certificate")"
+        return
+    fi
+    certbot_run "$run_dir/certbot/demo" "$demo_name" --force-renewal
+    step_did "certificate for $demo_name, valid until $(certificate_end "$demo_certificate")"
+    step_begin 'demo: openssl'
+    openssl verify -CAfile "$root_file" -untrusted "$demo_certificate" "$demo_certificate" >"$run_dir/log/demo.log" 2>&1 ||
+        die 'openssl does not verify it' "$run_dir/log/demo.log" ''
+    step_did "openssl verify says $(sed 's/.*: //' "$run_dir/log/demo.log")"
+}

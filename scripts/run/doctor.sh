@@ -1,0 +1,285 @@
+# scripts/run/doctor.sh: looks at every part and says one line each: what is right, or why it is not
+# and the cure. Changes nothing.
+# shellcheck shell=sh disable=SC2034,SC2154
+
+doctor_bad=0
+
+doctor_ok()
+{
+    printf '  %sok%s    %-17s %s\n' "$green" "$plain" "$1" "$2"
+}
+
+# What, why, cure.
+doctor_fail()
+{
+    doctor_bad=$((doctor_bad + 1))
+    printf '  %sFAIL%s  %-17s %s; cure: %s\n' "$red" "$plain" "$1" "$2" "$3"
+}
+
+doctor_warn()
+{
+    printf '  %swarn%s  %-17s %s; cure: %s\n' "$yellow" "$plain" "$1" "$2" "$3"
+}
+
+doctor_packages()
+{
+    doctor_list=$(packages_missing)
+    packages_postgres
+    if [ -z "$doctor_list" ]; then
+        doctor_ok packages 'all installed'
+    else
+        doctor_fail packages "missing:$doctor_list" './run installs them'
+    fi
+}
+
+doctor_users()
+{
+    if ! is_root; then
+        doctor_warn users "one uid, $me: a lost responder is not kept from CA keys and database" 'run as root for a user per process'
+        return
+    fi
+    doctor_list=''
+    for doctor_user in $users_all; do
+        case " $(id -nG "$doctor_user" 2>/dev/null) " in
+        *" certctl "*) ;;
+        *) doctor_list="$doctor_list $doctor_user" ;;
+        esac
+    done
+    if [ -n "$doctor_list" ]; then
+        doctor_fail users "missing, or not in group certctl:$doctor_list" ./run
+    elif [ "$(getent group certctl-edge | cut -d: -f4)" != www-data ]; then
+        doctor_fail users "members of certctl-edge are '$(getent group certctl-edge | cut -d: -f4)', not www-data alone" \
+            'gpasswd -M www-data certctl-edge'
+    else
+        doctor_ok users "$(echo "$users_all" | wc -w) of ours in certctl; certctl-edge is www-data alone"
+    fi
+}
+
+doctor_disk()
+{
+    doctor_free=$(df -Pk "$run_dir" | awk 'NR == 2 { print int($4 / 1024) }')
+    doctor_inodes=$(df -Pi "$run_dir" | awk 'NR == 2 { print $4 }')
+    if [ "$doctor_free" -lt 200 ]; then
+        doctor_fail disk "$doctor_free MiB free below $run_dir: PostgreSQL stops when it is full" 'make room'
+    elif [ "$doctor_free" -lt 1024 ]; then
+        doctor_warn disk "$doctor_free MiB free below $run_dir" 'make room'
+    elif [ "$doctor_inodes" != - ] && [ "$doctor_inodes" -lt 1000 ]; then
+        doctor_fail disk "$doctor_inodes inodes free below $run_dir" 'remove small files'
+    else
+        doctor_ok disk "$doctor_free MiB free"
+    fi
+}
+
+# Certificates are dated by this clock; a signature from before its CA is worth nothing.
+doctor_clock()
+{
+    doctor_now=$(date +%s)
+    doctor_born=$(date -d "$(openssl x509 -in "$root_file" -noout -startdate 2>/dev/null | cut -d= -f2)" +%s 2>/dev/null || echo 0)
+    doctor_sync=$(timedatectl show -p NTPSynchronized --value 2>/dev/null || true)
+    if [ "$doctor_now" -lt "$doctor_born" ]; then
+        doctor_fail clock "it is $(date -u), before the root's own start" 'set the clock: timedatectl set-ntp true'
+    elif [ "$doctor_sync" = no ]; then
+        doctor_warn clock "$(date -u), not synchronised" 'timedatectl set-ntp true'
+    else
+        doctor_ok clock "$(date -u)"
+    fi
+}
+
+doctor_processes()
+{
+    for doctor_name in postgres $(pool_names) nginx; do
+        if process_alive "$doctor_name"; then
+            continue
+        fi
+        doctor_fail "$doctor_name" 'is not running' "./run starts it; $run_dir/log/$doctor_name.log says why it ended"
+    done
+    [ "$doctor_bad" -gt 0 ] || doctor_ok processes "postgres $(pool_names)nginx"
+}
+
+# A socket that the wrong user owns is either useless or open to the wrong one.
+doctor_sockets()
+{
+    pool_table | while read -r pool_name pool_user _ pool_group _; do
+        [ "$pool_group" != - ] || continue
+        doctor_want="socket 660 $pool_user:$pool_group"
+        is_root || doctor_want="socket 660 $me:$(id -gn)"
+        doctor_have=$(stat -c '%F %a %U:%G' "$run_dir/run/$pool_name.sock" 2>/dev/null || echo missing)
+        [ "$doctor_have" = "$doctor_want" ] || echo "$pool_name.sock is '$doctor_have', should be '$doctor_want'. "
+    done >"$doctor_scratch"
+    if [ -s "$doctor_scratch" ]; then
+        doctor_fail sockets "$(tr -d '\n' <"$doctor_scratch")" './run stop && ./run makes them anew'
+    else
+        doctor_ok sockets "owner, group and mode are right below $run_dir/run"
+    fi
+}
+
+doctor_edge()
+{
+    if [ ! -s "$edge_file" ]; then
+        doctor_fail 'edge key' "$edge_file is missing" './run stop && ./run makes one'
+        return
+    fi
+    edge_sha256
+    if ! grep -q "^CERTCTL_EDGE_KEY_SHA256=$edge_digest\$" "$env_file"; then
+        doctor_fail 'edge key' "$env_file has the digest of another key: every request gets 403" './run writes it anew'
+    elif [ "$(stat -c '%a %u' "$edge_file")" != "600 $uid" ]; then
+        doctor_fail 'edge key' "$edge_file is $(stat -c '%a %U' "$edge_file"): others may read it" \
+            "rm $edge_file && ./run, which makes a new key"
+    else
+        doctor_ok 'edge key' "600, digest in certctl.env is right"
+    fi
+}
+
+doctor_settings()
+{
+    if with_settings root "$run_dir/bin/certctl-config" check >"$doctor_scratch" 2>&1; then
+        doctor_ok settings 'certctl-config check finds nothing'
+    else
+        doctor_fail settings "$(tail -n 1 "$doctor_scratch")" "$env_file, or the file of CERTCTL_RUN_ENV"
+    fi
+}
+
+# Each OS user reaches its own role, and not another's.
+doctor_roles()
+{
+    doctor_list=''
+    for doctor_user in $users_all; do
+        [ "$doctor_user" != certctl-signer ] || continue
+        role_of "$doctor_user"
+        doctor_role_works "$doctor_user" "$role" || doctor_list="$doctor_list $role"
+    done
+    if [ -n "$doctor_list" ]; then
+        doctor_fail roles "cannot log in:$doctor_list" "./run (certctl-migrate makes roles); $pg_log"
+    elif is_root && doctor_role_works certctl-acme certctl_ca; then
+        doctor_fail roles 'certctl-acme may become certctl_ca' "./run writes $pg_data/pg_ident.conf anew"
+    elif is_root && doctor_role_works certctl-signer certctl_acme; then
+        doctor_fail roles 'the signer reaches the database' "./run writes $pg_data/pg_ident.conf anew"
+    else
+        doctor_ok roles "each user has its own$(is_root && echo ' and no other' || echo ' (one uid has them all)')"
+    fi
+}
+
+doctor_role_works()
+{
+    as_user "$1" env -i "PATH=$clean_path" psql -h "$pg_socket" -U "$2" -X -q -A -t -d certctl -c 'SELECT 1' >/dev/null 2>&1
+}
+
+# What lines of JSON have to say to a person: the first with a cause, else the last.
+doctor_words()
+{
+    { grep -m 1 '"cause":' "$doctor_scratch" || tail -n 1 "$doctor_scratch"; } | sed -E 's/^\{.*"detail":"([^"]*)"(.*"cause":"([^"]*)")?.*$/\1; \3/' | head -c 240
+}
+
+# Every statement of a binary is prepared under its own role: tables, columns and grants at once.
+doctor_schema()
+{
+    doctor_list=''
+    for doctor_pair in certctl-probe:certctl-probe certctl-acme:certctl-acme certctl-jobs:certctl-job-housekeeping \
+        certctl-jobs:certctl-job-rate-limit-gc certctl-ca:certctl-job-ca-hierarchy certctl-ca:certctl-admin; do
+        with_settings "${doctor_pair%%:*}" "$run_dir/bin/${doctor_pair#*:}" --check-statements \
+            </dev/null >"$doctor_scratch" 2>&1 || doctor_list="$doctor_list ${doctor_pair#*:} ($(doctor_words))"
+    done
+    if [ -n "$doctor_list" ]; then
+        doctor_fail schema "statements of$doctor_list do not fit" "./run applies what is missing; $run_dir/log/migrate.log"
+    else
+        doctor_ok schema "version $(schema_version), every statement of every binary fits"
+    fi
+}
+
+# Asked over the socket by a user that may: that it listens proves no signer behind it.
+signer_ask()
+{
+    as_user certctl-acme perl - "$run_dir/run/signer.sock" "$@" <"$top/scripts/run/signer-ask.pl" 2>&1
+}
+
+doctor_signer()
+{
+    if doctor_said=$(signer_ask); then
+        doctor_ok signer "answers certctl-acme: $(printf '%s' "$doctor_said" | tr '\n' ' ' | head -c 100)"
+    else
+        doctor_fail signer "certctl-acme gets no answer: $doctor_said" "./run; $run_dir/log/signer.log"
+    fi
+}
+
+# The database has the certificate, the signer must have its key: their public keys are compared.
+doctor_ca_keys()
+{
+    pg_psql -d certctl -F ' ' -c "SELECT id, key_ref, key_algorithm, state, not_after > now(), encode(cert_der, 'hex')
+        FROM ca_instances WHERE state <> 'retired' ORDER BY created_at" >"$doctor_scratch" 2>/dev/null || true
+    if [ ! -s "$doctor_scratch" ]; then
+        doctor_fail 'CA keys' 'no CA is recorded' './run makes root and issuing CA'
+        return
+    fi
+    while read -r doctor_ca doctor_key doctor_algorithm doctor_state doctor_valid doctor_der <&3; do
+        doctor_ca_key
+    done 3<"$doctor_scratch"
+}
+
+doctor_ca_key()
+{
+    doctor_want=$(printf '%s' "$doctor_der" | perl -ne 'print pack "H*", $_' |
+        openssl x509 -inform DER -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum)
+    doctor_have=$(signer_ask "$doctor_key" | sha256sum)
+    if [ "$doctor_have" != "$doctor_want" ]; then
+        doctor_fail 'CA key' "$doctor_ca: the signer has no key of this certificate ($(signer_ask "$doctor_key" | tr -cd '[:print:]' | head -c 100))" \
+            "restore $run_dir/state/ca from the backup; nothing can make it again"
+    elif [ "$doctor_valid" != t ]; then
+        doctor_fail 'CA key' "$doctor_ca has expired" 'certctl-admin ca bootstrap, for a new one'
+    else
+        doctor_ok 'CA key' "$doctor_ca, $doctor_algorithm, $doctor_state, the signer has it"
+    fi
+}
+
+doctor_own_certificate()
+{
+    if [ ! -s "$site_certificate" ]; then
+        doctor_fail 'own certificate' 'there is none' './run obtains one'
+    elif ! certificate_good "$site_certificate" localhost 0; then
+        doctor_fail 'own certificate' "for localhost, not from our root or expired ($(certificate_end "$site_certificate"))" './run obtains a new one'
+    elif ! certificate_good "$site_certificate" localhost 1209600; then
+        doctor_warn 'own certificate' "ends at $(certificate_end "$site_certificate")" './run renews it'
+    elif ! site_served; then
+        doctor_fail 'own certificate' 'nginx does not serve it, or does not run' './run'
+    else
+        doctor_ok 'own certificate' "served, chains to our root, until $(certificate_end "$site_certificate")"
+    fi
+}
+
+doctor_answers()
+{
+    for doctor_path in /health /ready /api/v1/version /acme/directory; do
+        if nginx_answers "$doctor_path" 200; then
+            doctor_ok "$doctor_path" 200
+        else
+            doctor_fail "$doctor_path" "$(curl -s --max-time 5 --noproxy '*' --cacert "$site_trust" \
+                "https://localhost:$port$doctor_path" 2>&1 | head -c 200)" "$run_dir/log/nginx.log, acme.log, probe.log"
+        fi
+    done
+}
+
+doctor_all()
+{
+    step=doctor
+    need_run_dir
+    doctor_scratch=$(mktemp)
+    trap 'rm -f "$doctor_scratch"' EXIT
+    doctor_packages
+    doctor_users
+    doctor_disk
+    doctor_clock
+    doctor_processes
+    doctor_sockets
+    doctor_edge
+    doctor_settings
+    doctor_roles
+    doctor_schema
+    doctor_signer
+    doctor_ca_keys
+    doctor_own_certificate
+    doctor_answers
+    if [ "$doctor_bad" -gt 0 ]; then
+        printf '%s%s to cure%s\n' "$red" "$doctor_bad" "$plain"
+        return 1
+    fi
+    echo 'all is well'
+}

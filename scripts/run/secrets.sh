@@ -1,0 +1,89 @@
+# scripts/run/secrets.sh: the edge key, and certctl.env, which holds no secret (10 section 7).
+# shellcheck shell=sh disable=SC2034,SC2154
+
+env_file=$run_dir/certctl.env
+edge_file=$run_dir/secrets/edge.nginx
+
+# 32 random bytes as hex in a param that root's web server reads before it drops its rights.
+edge_make()
+{
+    edge_key=$(openssl rand -hex 32) || die 'openssl rand failed' '' ''
+    write_file "$edge_file" 0600 root root "fastcgi_param CERTCTL_EDGE_KEY $edge_key;"
+}
+
+# The SHA-256 of the key as the responders compare it: of the text that the param carries.
+edge_sha256()
+{
+    read -r _ _ edge_key <"$edge_file"
+    edge_digest=$(printf '%s' "${edge_key%;}" | sha256sum | cut -c 1-64)
+}
+
+secrets_settings()
+{
+    cat <<END
+# Written by ./run at each start. More lines: CERTCTL_RUN_ENV=FILE ./run
+CERTCTL_DATABASE_URL=host=$pg_socket dbname=certctl
+CERTCTL_DATABASE_MIGRATIONS_PATH=$run_dir/sql
+CERTCTL_RUNTIME_DIR=$run_dir/run
+CERTCTL_STATE_DIR=$run_dir/state
+CERTCTL_CA_KEY_DIR=$run_dir/state/ca
+CERTCTL_SIGNER_SOCKET=$run_dir/run/signer.sock
+CERTCTL_SIGNER_ADMIN_SOCKET=$run_dir/run/signer-admin.sock
+CERTCTL_SIGNER_LOG_PATH=$run_dir/state/signer-log/signer.log
+CERTCTL_EDGE_KEY_SHA256=$edge_digest
+CERTCTL_ACME_SERVER_ENABLED=true
+CERTCTL_ACME_SERVER_DEFAULT_PROFILE_ID=prof-test
+CERTCTL_ACME_SERVER_BASE_URL=https://localhost:$port
+END
+}
+
+# The caller's own lines win: an earlier line of the same name goes.
+secrets_merge()
+{
+    secrets_settings
+    [ -n "$extra_env" ] || return 0
+    cat "$extra_env"
+}
+
+secrets_check_extra()
+{
+    [ -n "$extra_env" ] || return 0
+    [ -r "$extra_env" ] || die "CERTCTL_RUN_ENV=$extra_env cannot be read" '' 'name a readable file'
+    secrets_bad=$(grep -nvE '^([A-Z_][A-Z0-9_]*=.*|#.*|[[:space:]]*)$' "$extra_env" || true)
+    [ -z "$secrets_bad" ] || die "$extra_env: not NAME=value: $secrets_bad" '' 'one NAME=value per line, no quotes'
+}
+
+secrets_up()
+{
+    step_begin 'edge key, settings'
+    secrets_check_extra
+    secrets_what=''
+    if [ ! -s "$edge_file" ]; then
+        edge_make
+        secrets_what="new edge key in $edge_file, "
+    fi
+    edge_sha256
+    # the last line of a name stays
+    secrets_text=$(secrets_merge | awk -F= '
+        /^[A-Z_]/ { if (!($1 in at)) at[$1] = ++n; line[at[$1]] = $0; next }
+        /./ { line[++n] = $0 }
+        END { for (i = 1; i <= n; i++) print line[i] }')
+    if write_file "$env_file" 0644 root root "$secrets_text"; then
+        secrets_what="${secrets_what}wrote $env_file"
+    fi
+    if [ -n "$secrets_what" ]; then
+        step_did "${secrets_what%, }"
+    else
+        step_kept "$env_file"
+    fi
+}
+
+# Names and values are checked by the program that owns the rules, before anything starts.
+secrets_check()
+{
+    step_begin 'settings check'
+    secrets_log=$run_dir/log/config.log
+    with_settings root "$run_dir/bin/certctl-config" check >"$secrets_log" 2>&1 9>&- ||
+        die 'certctl-config check refuses the settings' "$secrets_log" "$env_file, or the file of CERTCTL_RUN_ENV"
+    step_kept 'certctl-config check'
+}
