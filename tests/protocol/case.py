@@ -1,0 +1,70 @@
+"""What the protocol tests share: one stack for all, started by the first test that needs it."""
+import atexit
+import os
+import unittest
+
+from acme_client import Client
+from stack import Stack
+
+PROFILES = """
+INSERT INTO certificate_profiles (id, name, issuer_id, required_san_patterns, enabled) VALUES
+  ('prof-other', 'Other', 'iss-local', '[]', true),
+  ('prof-patterns', 'Patterns', 'iss-local', '["[a-z0-9-]+\\\\.corp\\\\.example"]', true),
+  ('prof-disabled', 'Disabled', 'iss-local', '[]', false)
+ON CONFLICT DO NOTHING;
+INSERT INTO certificate_profiles (id, name, issuer_id, max_ttl_seconds, allow_short_lived) VALUES
+  ('prof-five', 'Five minutes', 'iss-local', 300, true) ON CONFLICT DO NOTHING;
+INSERT INTO certificate_profiles (id, name, issuer_id, must_staple) VALUES
+  ('prof-staple', 'Staple', 'iss-local', true) ON CONFLICT DO NOTHING;
+INSERT INTO certificate_profiles (id, name, issuer_id, allowed_key_algorithms) VALUES
+  ('prof-p384', 'P-384 only', 'iss-local', '[{"algorithm":"ECDSA","min_size":384}]') ON CONFLICT DO NOTHING;
+INSERT INTO certificate_profiles (id, name, issuer_id) VALUES
+  ('prof-eab', 'Bound', 'iss-local'), ('prof-plain', 'No wildcards', 'iss-local') ON CONFLICT DO NOTHING;
+INSERT INTO acme_profile_settings (profile_id, settings) VALUES
+  ('prof-eab', '{"eab_required":true}'),
+  ('prof-plain', '{"allow_wildcard":false,"allow_single_label":false,"identifier_types":["dns"]}')
+ON CONFLICT DO NOTHING;
+"""
+
+_shared = {}
+
+
+def shared_stack():
+    """One stack for the whole run; limits are so high that only the tests of limits meet them."""
+    if "stack" not in _shared:
+        stack = Stack(env={
+            "CERTCTL_ACME_SERVER_RATE_LIMIT_CONCURRENT_ORDERS": "0",
+            "CERTCTL_ACME_SERVER_RATE_LIMIT_ORDERS_PER_HOUR": "0",
+            "CERTCTL_ACME_SERVER_RATE_LIMIT_NEW_ACCOUNTS_PER_IP_PER_HOUR": "0",
+            "CERTCTL_LOG_LEVEL": "debug",
+        })
+        atexit.register(stack.stop, keep=bool(os.environ.get("CERTCTL_CHECK_KEEP")))
+        stack.start()
+        stack.sql(PROFILES)
+        _shared["stack"] = stack
+    return _shared["stack"]
+
+
+class ProtocolTest(unittest.TestCase):
+    """A test against the shared stack."""
+
+    maxDiff = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.stack = shared_stack()
+
+    def client(self, profile="prof-test", key=None, register=True):
+        client = Client(self.stack, profile, key)
+        if register:
+            client.register()
+        return client
+
+    def assertProblem(self, answer, status, kind, detail=None):
+        self.assertEqual(answer.status, status, answer)
+        self.assertEqual(answer.headers["Content-Type"], "application/problem+json", answer)
+        self.assertEqual(answer.json["type"], f"urn:ietf:params:acme:error:{kind}", answer)
+        self.assertEqual(answer.json["status"], status)
+        if detail:
+            self.assertIn(detail, answer.json["detail"])
+        self.assertNotRegex(answer.json["detail"], r"SELECT|INSERT|\.c:|/var/|/home/")

@@ -1,0 +1,149 @@
+"""One whole certctl on loopback, started by ./run in a directory of its own."""
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Stack:
+    """Directory, port and database of one test run. `env` are further CERTCTL_* lines."""
+
+    def __init__(self, env=None, workers=2, name="stack"):
+        base = os.environ.get("CERTCTL_CHECK_DIR") or tempfile.gettempdir()
+        os.makedirs(base, exist_ok=True)
+        home = tempfile.mkdtemp(prefix=f"{name}-", dir=base)
+        os.chmod(home, 0o755)
+        self.home = home
+        self.dir = os.path.join(home, "run")
+        self.port = free_port()
+        self.url = f"https://localhost:{self.port}"
+        self.environment = {
+            **os.environ,
+            "CERTCTL_RUN_DIR": self.dir,
+            "CERTCTL_RUN_PORT": str(self.port),
+            "CERTCTL_RUN_DEMO": "no",
+            "CERTCTL_RUN_WORKERS": str(workers),
+        }
+        env = dict(env or {})
+        for variable in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):  # the services' reports go where ./check looks
+            if variable in os.environ:
+                env[variable] = os.environ[variable]
+        if env:
+            path = os.path.join(home, "test.env")
+            with open(path, "w", encoding="utf-8") as out:
+                out.writelines(f"{name}={value}\n" for name, value in env.items())
+            os.chmod(path, 0o644)
+            self.environment["CERTCTL_RUN_ENV"] = path
+
+    @property
+    def root_pem(self):
+        return os.path.join(self.dir, "root.pem")
+
+    @property
+    def isolated(self):
+        """Separate users exist only where ./run is root."""
+        return os.geteuid() == 0
+
+    def run(self, *arguments, check=True):
+        done = subprocess.run([os.path.join(TOP, "run"), *arguments], env=self.environment, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, check=False)
+        if check and done.returncode != 0:
+            raise AssertionError(f"./run {' '.join(arguments)} exited {done.returncode}:\n{done.stdout}")
+        return done
+
+    def start(self):
+        self.run("up")
+        return self
+
+    def stop(self, keep=False):
+        if keep:
+            self.run("stop", check=False)
+            return
+        self.run("destroy", "--yes", check=False)
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def sql(self, statement):
+        """Rows as lists of texts, as the owner of the cluster."""
+        command = ["psql", "-X", "-A", "-t", "-F", "\x1f", "-v", "ON_ERROR_STOP=1", "-h", os.path.join(self.dir, "run", "pg"),
+                   "-d", "certctl", "-c", statement]
+        if os.geteuid() == 0:
+            command = ["runuser", "-u", "postgres", "--", *command]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, cwd="/")
+        if done.returncode != 0:
+            raise AssertionError(f"{statement}: {done.stderr}")
+        return [line.split("\x1f") for line in done.stdout.splitlines() if line]
+
+    def value(self, statement):
+        rows = self.sql(statement)
+        return rows[0][0] if rows else None
+
+    @property
+    def pg_socket(self):
+        return os.path.join(self.dir, "run", "pg")
+
+    @property
+    def signer_log(self):
+        return os.path.join(self.dir, "state", "signer-log", "signer.log")
+
+    @property
+    def ca_keys(self):
+        folder = os.path.join(self.dir, "state", "ca")
+        return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.endswith(".key")]
+
+    def log(self, name):
+        path = os.path.join(self.dir, "log", name)
+        if not os.path.exists(path):
+            return []
+        lines = []
+        with open(path, encoding="utf-8", errors="replace") as source:
+            for line in source:
+                try:
+                    lines.append(json.loads(line))
+                except ValueError:
+                    lines.append({"text": line.rstrip()})
+        return lines
+
+    def pids(self, program):
+        """Processes of this stack whose binary has this name."""
+        found = []
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit():
+                continue
+            try:
+                with open(f"/proc/{entry}/cmdline", "rb") as source:
+                    command = source.read().split(b"\0")
+                with open(f"/proc/{entry}/environ", "rb") as source:
+                    environment = source.read()
+            except OSError:
+                continue
+            if command and os.path.basename(command[0]).decode() == program and self.dir.encode() in environment:
+                found.append(int(entry))
+        return sorted(found)
+
+    def kill(self, program):
+        for pid in self.pids(program):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    @staticmethod
+    def wait(condition, seconds=20, what="condition"):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if condition():
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"not within {seconds} s: {what}")

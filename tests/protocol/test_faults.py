@@ -1,0 +1,156 @@
+"""Things that break: the signer, the database, workers. Each test has a stack of its own to break."""
+import os
+import threading
+import time
+import unittest
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from acme_client import Client, csr
+from stack import Stack
+
+
+class Faults(unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        cls.stack = Stack(name="faults", env={"CERTCTL_ACME_SERVER_RATE_LIMIT_CONCURRENT_ORDERS": "5",
+                                              "CERTCTL_ACME_SERVER_RATE_LIMIT_ORDERS_PER_HOUR": "30",
+                                              "CERTCTL_ACME_SERVER_RATE_LIMIT_NEW_ACCOUNTS_PER_IP_PER_HOUR": "12",
+                                              "CERTCTL_ACME_SERVER_TOS_URL": "https://example.org/terms"})
+        cls.addClassCleanup(cls.stack.stop, keep=bool(os.environ.get("CERTCTL_CHECK_KEEP")))
+        cls.stack.start()
+
+    def client(self):
+        acme = Client(self.stack, "prof-test")
+        acme.register()
+        return acme
+
+    def test_signer_gone_and_back(self):
+        acme = self.client()
+        order = acme.order("signer.example.org")
+        der = csr(ec.generate_private_key(ec.SECP256R1()), ["signer.example.org"])
+        self.stack.run("stop", "signer")
+        answer = acme.finalize(order.json, der)
+        self.assertEqual((answer.status, answer.type, answer.headers["Retry-After"]), (503, "serverInternal", "5"), answer)
+        self.assertEqual(acme.post(order.headers["Location"]).json["status"], "ready")
+        self.stack.run("up")
+        self.assertEqual(acme.finalize(order.json, der).status, 200)
+
+    def test_signer_killed_again_and_again(self):
+        acme = self.client()
+        for i in range(3):
+            self.stack.kill("certctl-signer")
+            self.stack.wait(lambda: len(self.stack.pids("certctl-signer")) >= 2, what="signers are back")
+            acme.obtain(f"killed-{i}.example.org")
+
+    def test_database_gone_and_back(self):
+        acme = self.client()
+        order = acme.order("database.example.org")
+        nonce = acme.nonce()
+        self.stack.run("stop", "postgres")
+        answer = acme.post("/new-order", {"identifiers": [{"type": "dns", "value": "x.example.org"}]}, nonce=nonce)
+        self.assertEqual((answer.status, answer.type, answer.headers["Retry-After"]), (503, "serverInternal", "5"), answer)
+        ready = acme.raw("GET", "/ready")
+        self.assertEqual((ready.status, ready.json), (503, {"status": "db_unavailable", "error": "database unreachable"}))
+        self.assertEqual(acme.raw("GET", "/health").status, 200)
+        self.stack.run("up")
+        self.stack.wait(lambda: acme.raw("GET", "/ready").status == 200, what="ready again")
+        acme.next_nonce = None
+        der = csr(ec.generate_private_key(ec.SECP256R1()), ["database.example.org"])
+        self.assertEqual(acme.finalize(order.json, der).status, 200)
+
+    def test_workers_killed_under_load(self):
+        """A kill loses at most the request in flight; what a client holds is recorded, and once."""
+        held, wrong = [], []
+        stop = threading.Event()
+
+        def work(number):
+            acme = self.client()
+            i = 0
+            while not stop.is_set():
+                name = f"load-{number}-{i}.example.org"
+                i += 1
+                try:
+                    key = ec.generate_private_key(ec.SECP256R1())
+                    order = acme.order(name)
+                    if order.status == 429:
+                        return
+                    if order.status != 201:
+                        continue
+                    der = csr(key, [name])
+                    done = acme.finalize(order.json, der)
+                    if done.status == 200:
+                        held.append(done.json["certificate"].rsplit("/", 1)[1])
+                    elif done.status not in (400, 502, 503, 504):
+                        wrong.append(done)
+                except (OSError, ValueError, KeyError):
+                    continue
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for _ in range(10):
+            time.sleep(0.3)
+            self.stack.kill("certctl-acme")
+        stop.set()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(wrong, [])
+        self.assertGreater(len(held), 5)
+        self.stack.wait(lambda: len(self.stack.pids("certctl-acme")) >= 2, what="workers are back")
+        recorded = {row[0] for row in self.stack.sql("SELECT m.id FROM managed_certificates m "
+                                                     "JOIN certificate_versions v ON v.id = m.current_version_id")}
+        self.assertEqual(set(held) - recorded, set())
+        twice = self.stack.sql("SELECT certificate_id FROM certificate_versions GROUP BY 1 HAVING count(*) > 1")
+        self.assertEqual(twice, [])
+        odd = self.stack.sql("SELECT order_id FROM acme_orders WHERE (status = 'valid') <> (certificate_id IS NOT NULL)")
+        self.assertEqual(odd, [])
+
+    def test_limits(self):
+        acme = self.client()
+        for i in range(5):
+            self.assertEqual(acme.order(f"limit-{i}.example.org").status, 201)
+        answer = acme.order("limit-5.example.org")
+        self.assertEqual((answer.status, answer.type, answer.headers["Retry-After"]), (429, "rateLimited", "30"), answer)
+        self.assertIn("too many concurrent orders", answer.json["detail"])
+        self.assertEqual(acme.order("limit-4.example.org").status, 201)  # the same one again costs nothing
+        self.stack.sql(f"UPDATE acme_orders SET status = 'invalid' WHERE account_id = '{acme.kid.rsplit('/', 1)[1]}'")
+        for i in range(25):
+            self.assertEqual(acme.order(f"hour-{i}.example.org").status, 201, i)
+            self.stack.sql(f"UPDATE acme_orders SET status = 'invalid' WHERE account_id = '{acme.kid.rsplit('/', 1)[1]}'")
+        answer = acme.order("hour-25.example.org")
+        self.assertEqual((answer.status, answer.type), (429, "rateLimited"), answer)
+        self.assertGreater(int(answer.headers["Retry-After"]), 0)
+        self.stack.run("stop", "acme")
+        self.stack.run("up")
+        self.assertEqual(acme.order("hour-26.example.org").status, 429)
+
+    def test_zz_new_accounts_per_address(self):
+        statuses = [Client(self.stack, "prof-test").post("/new-account", {"termsOfServiceAgreed": True}).status for _ in range(13)]
+        self.assertEqual(statuses[-1], 429)
+        answer = Client(self.stack, "prof-test").post("/new-account", {"termsOfServiceAgreed": True})
+        self.assertEqual((answer.status, answer.type), (429, "rateLimited"))
+        self.assertGreater(int(answer.headers["Retry-After"]), 0)
+
+    def test_terms(self):
+        acme = Client(self.stack, "prof-test")
+        self.assertEqual(acme.raw("GET", acme.prefix + "/directory").json["meta"]["termsOfService"], "https://example.org/terms")
+        answer = acme.post("/new-account", {})
+        self.assertEqual((answer.status, answer.type), (403, "userActionRequired"), answer)
+        self.assertEqual(answer.json["instance"], "https://example.org/terms")
+        self.assertIn('<https://example.org/terms>;rel="terms-of-service"', answer.headers.get_all("Link"))
+
+
+class Disabled(unittest.TestCase):
+
+    def test_everything_is_404(self):
+        stack = Stack(name="disabled", env={"CERTCTL_ACME_SERVER_ENABLED": "false"})
+        self.addCleanup(stack.stop)
+        stack.start()
+        acme = Client(stack, "prof-test")
+        for method, path in (("GET", "/acme/directory"), ("POST", "/acme/new-order"), ("GET", "/acme/new-order"),
+                             ("GET", "/acme/nothing")):
+            answer = acme.raw(method, path)
+            self.assertEqual((answer.status, answer.type), (404, "malformed"), answer)
+            self.assertIn("disabled", answer.json["detail"])

@@ -1,0 +1,236 @@
+"""Certificates as they come out, what is recorded with them, and what a request costs."""
+import json
+import os
+import subprocess
+import tempfile
+import threading
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import ExtensionOID
+
+from acme_client import Key, b64u, csr
+from case import ProtocolTest
+
+
+def split(chain):
+    return [part + "-----END CERTIFICATE-----\n" for part in chain.split("-----END CERTIFICATE-----\n") if part.strip()]
+
+
+def verify_strictly(stack, chain):
+    with tempfile.TemporaryDirectory() as folder:
+        leaf, rest = os.path.join(folder, "leaf.pem"), os.path.join(folder, "rest.pem")
+        parts = split(chain)
+        for path, content in ((leaf, parts[0]), (rest, "".join(parts[1:]))):
+            with open(path, "w", encoding="utf-8") as out:
+                out.write(content)
+        done = subprocess.run(["openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", stack.root_pem,
+                               "-untrusted", rest, leaf], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        return done.returncode == 0, done.stdout
+
+
+class Certificates(ProtocolTest):
+
+    def setUp(self):
+        self.acme = self.client()
+
+    def test_strict_verification(self):
+        for key in (ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP384R1()),
+                    rsa.generate_private_key(public_exponent=65537, key_size=2048)):
+            names = ("strict.example.org", "*.strict.example.org", "192.0.2.10", "2001:db8::10", "printer")
+            chain, _ = self.acme.obtain(*names, key=key)
+            good, said = verify_strictly(self.stack, chain)
+            self.assertTrue(good, said)
+
+    def test_form(self):
+        names = ("form-1.example.org", "form-2.example.org", "192.0.2.11")
+        chain, _ = self.acme.obtain(*names)
+        leaf = x509.load_pem_x509_certificate(split(chain)[0].encode())
+        san = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        self.assertEqual(san.get_values_for_type(x509.DNSName), list(names[:2]))
+        self.assertEqual([str(a) for a in san.get_values_for_type(x509.IPAddress)], [names[2]])
+        self.assertLess(leaf.serial_number, 2 ** 127)
+        self.assertGreater(leaf.serial_number, 2 ** 64)
+        usage = leaf.extensions.get_extension_for_class(x509.KeyUsage)
+        self.assertTrue(usage.critical and usage.value.digital_signature)
+        self.assertFalse(usage.value.key_encipherment)
+        chain, _ = self.acme.obtain("rsa.example.org", key=rsa.generate_private_key(public_exponent=65537, key_size=2048))
+        leaf = x509.load_pem_x509_certificate(split(chain)[0].encode())
+        self.assertTrue(leaf.extensions.get_extension_for_class(x509.KeyUsage).value.key_encipherment)
+
+    def test_chain_is_leaf_and_issuing_ca_without_the_root(self):
+        chain, _ = self.acme.obtain("chain.example.org")
+        parts = [x509.load_pem_x509_certificate(part.encode()) for part in split(chain)]
+        self.assertEqual(len(parts), 2)
+        self.assertEqual(parts[0].issuer, parts[1].subject)
+        with open(self.stack.root_pem, "rb") as source:
+            root = x509.load_pem_x509_certificate(source.read())
+        self.assertEqual(parts[1].issuer, root.subject)
+        self.assertNotEqual(parts[1].subject, root.subject)
+
+    def test_profiles_decide(self):
+        short = self.client("prof-five")
+        chain, _ = short.obtain("five.example.org")
+        leaf = x509.load_pem_x509_certificate(split(chain)[0].encode())
+        self.assertEqual((leaf.not_valid_after - leaf.not_valid_before).total_seconds(), 300)
+        oids = [extension.oid.dotted_string for extension in leaf.extensions]
+        self.assertIn("2.5.29.56", oids)
+        self.assertNotIn(ExtensionOID.CRL_DISTRIBUTION_POINTS.dotted_string, oids)
+        staple = self.client("prof-staple")
+        chain, _ = staple.obtain("staple.example.org")
+        leaf = x509.load_pem_x509_certificate(split(chain)[0].encode())
+        self.assertEqual(list(leaf.extensions.get_extension_for_class(x509.TLSFeature).value), [x509.TLSFeatureType.status_request])
+
+    def test_long_common_name_is_left_out(self):
+        name = "a" * 60 + ".example.org"
+        chain, _ = self.acme.obtain(name)
+        leaf = x509.load_pem_x509_certificate(split(chain)[0].encode())
+        self.assertEqual(list(leaf.subject), [])
+        self.assertTrue(leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).critical)
+        self.assertTrue(verify_strictly(self.stack, chain)[0])
+
+    def test_what_is_recorded(self):
+        chain, order = self.acme.obtain("record-1.example.org", "record-2.example.org")
+        leaf = x509.load_pem_x509_certificate(split(chain)[0].encode())
+        name = order["certificate"].rsplit("/", 1)[1]
+        row = self.stack.sql(
+            "SELECT m.status, m.source, m.common_name, array_to_string(m.sans, ','), m.owner_id, m.team_id, m.renewal_policy_id, "
+            "v.serial_number, v.fingerprint_sha256, v.pem_chain LIKE '%END CERTIFICATE%', v.key_algorithm, v.key_size "
+            f"FROM managed_certificates m JOIN certificate_versions v ON v.id = m.current_version_id WHERE m.id = '{name}'")
+        self.assertEqual(row, [["Active", "ACME", "record-1.example.org", "record-1.example.org,record-2.example.org",
+                                "o-enrollment", "t-enrollment", "rp-none", f"{leaf.serial_number:x}",
+                                leaf.fingerprint(hashes.SHA256()).hex(), "t", "ECDSA", "256"]])
+        actions = self.stack.sql(
+            "SELECT action, actor, actor_type, resource_type FROM audit_events WHERE resource_id = "
+            f"(SELECT order_id FROM acme_orders WHERE certificate_id = '{name}') ORDER BY seq")
+        account = "acme:" + self.acme.kid.rsplit("/", 1)[1]
+        self.assertEqual(actions, [["acme_order_created", account, "System", "acme_order"],
+                                   ["acme_order_finalized", account, "System", "acme_order"]])
+
+    def test_superseding(self):
+        _, first = self.acme.obtain("superseded.example.org")
+        _, second = self.acme.obtain("superseded.example.org")
+        old, new = (order["certificate"].rsplit("/", 1)[1] for order in (first, second))
+        self.assertEqual(self.stack.value(f"SELECT tags->>'superseded_by' FROM managed_certificates WHERE id = '{old}'"), new)
+
+    def test_trust_mode_objects(self):
+        order = self.acme.order("trust.example.org", "*.trust.example.org")
+        self.assertEqual(order.json["status"], "ready")
+        plain, wild = (self.acme.post(url).json for url in order.json["authorizations"])
+        self.assertEqual(plain["identifier"], {"type": "dns", "value": "trust.example.org"})
+        self.assertNotIn("wildcard", plain)
+        self.assertEqual((wild["identifier"]["value"], wild["wildcard"]), ("trust.example.org", True))
+        for authz, kind in ((plain, "http-01"), (wild, "dns-01")):
+            self.assertEqual([(c["type"], c["status"]) for c in authz["challenges"]], [(kind, "valid")])
+            self.assertIn("validated", authz["challenges"][0])
+            self.assertEqual(len(authz["challenges"][0]["token"]), 43)
+            challenge = self.acme.post(authz["challenges"][0]["url"])
+            self.assertEqual(challenge.json, authz["challenges"][0])
+            self.assertIn(f'<{order.json["authorizations"][0 if kind == "http-01" else 1]}>;rel="up"',
+                          challenge.headers.get_all("Link"))
+
+    def race(self, name):
+        """Fifty finalizes of one order at once, each with a nonce of its own."""
+        order = self.acme.order(name).json
+        der = csr(ec.generate_private_key(ec.SECP256R1()), [name])
+        url = order["finalize"]
+        bodies = [self.acme.jws(url, {"csr": b64u(der)}) for _ in range(50)]
+        answers = []
+        threads = [threading.Thread(target=lambda body=body: answers.append(
+            self.acme.raw("POST", url[len(self.acme.base):], json.dumps(body),
+                          {"Content-Type": "application/jose+json"}))) for body in bodies]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual([a.status for a in answers], [200] * 50, answers[:2])
+        return answers
+
+    def test_fifty_finalizes_of_one_order(self):
+        answers = self.race("race.example.org")
+        self.assertEqual(len({a.json["certificate"] for a in answers}), 1)
+        self.assertEqual(self.stack.value("SELECT count(*) FROM managed_certificates WHERE common_name = 'race.example.org'"), "1")
+        kept = self.stack.value("SELECT count(*) FROM certificate_versions v JOIN managed_certificates m ON m.id = v.certificate_id "
+                                "WHERE m.common_name = 'race.example.org'")
+        self.assertEqual(kept, "1")
+
+    def test_thrown_away_signatures_are_entered_as_revoked(self):
+        """Every signature in the signer's log is a version, a CA or a discarded entry."""
+        self.race("thrown-away.example.org")
+        with open(self.stack.signer_log, encoding="utf-8") as source:
+            serials = {entry["serial"] for entry in map(json.loads, source)
+                       if entry.get("kind") == "sign-leaf" and entry.get("serial")}
+        known = {row[0] for row in self.stack.sql("SELECT serial_number FROM certificate_versions UNION "
+                                                  "SELECT serial_number FROM certificate_revocations WHERE source = 'discarded'")}
+        self.assertGreater(len(serials), 10)
+        self.assertEqual(serials - known, set())
+
+
+class Costs(ProtocolTest):
+    """Two round trips and one commit at most for a POST that changes state (design section 3)."""
+
+    def cost(self, answer):
+        wanted = answer.headers["X-Request-ID"]
+        found = []
+
+        def seen():
+            found[:] = [line for line in self.stack.log("acme.log") if line.get("request_id") == wanted]
+            return bool(found)
+
+        self.stack.wait(seen, what=f"log line of {wanted}")
+        return found[0]["db_round_trips"], found[0]["db_commits"]
+
+    def warm(self, acme):
+        """Each worker prepares its statements and reads keys and profile once."""
+        for i in range(12):
+            acme.obtain(f"warm-{i}.example.org")
+
+    def test_round_trips_and_commits(self):
+        acme = self.client()
+        self.warm(acme)
+        order = acme.order("cost.example.org")
+        der = csr(ec.generate_private_key(ec.SECP256R1()), ["cost.example.org"])
+        done = acme.finalize(order.json, der)
+        fresh = self.client(register=False)
+        for about, answer in (("new-account", fresh.register()), ("new-order", order), ("finalize", done),
+                              ("update", fresh.post(fresh.kid, {"contact": ["mailto:a@example.org"]}))):
+            with self.subTest(about):
+                trips, commits = self.cost(answer)
+                self.assertLessEqual(trips, 2, about)
+                # A read is a transaction of its own too; one of the two writes.
+                self.assertLessEqual(commits, 2, about)
+
+    def test_one_writing_commit(self):
+        acme = self.client()
+        self.warm(acme)
+        before = int(self.stack.value("SELECT txid_current()"))
+        order = acme.order("commit.example.org")
+        middle = int(self.stack.value("SELECT txid_current()"))
+        acme.finalize(order.json, csr(ec.generate_private_key(ec.SECP256R1()), ["commit.example.org"]))
+        after = int(self.stack.value("SELECT txid_current()"))
+        # Our own look takes one id each; everything else that wrote took the rest.
+        self.assertEqual((middle - before - 1, after - middle - 1), (1, 1))
+
+    def test_directory_and_nonces_need_no_database(self):
+        acme = self.client()
+        self.warm(acme)
+        for path in ("/directory", "/new-nonce"):
+            answer = acme.raw("HEAD", acme.prefix + path)
+            self.assertEqual(self.cost(answer)[0], 0, path)
+
+
+class Keys(ProtocolTest):
+
+    def test_account_keys_of_all_kinds_issue(self):
+        for kind in ("P-256", "P-384", "P-521", "RSA-2048", "RSA-4096", "Ed25519"):
+            with self.subTest(kind):
+                acme = self.client(key=Key(kind))
+                chain, _ = acme.obtain(f"{kind.lower()}.example.org")
+                self.assertTrue(verify_strictly(self.stack, chain)[0])
+
+    def test_ed25519_leaf_is_the_profiles_decision(self):
+        acme = self.client()
+        order = acme.order("ed.example.org")
+        answer = acme.finalize(order.json, csr(ed25519.Ed25519PrivateKey.generate(), ["ed.example.org"]))
+        self.assertProblem(answer, 400, "badCSR", "Ed25519")
