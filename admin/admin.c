@@ -1,7 +1,7 @@
 /* admin/admin.c: certctl-admin, what an operator does on the signer's host (04 section 5.2).
  *
- * Run by root it goes on as user certctl-ca, where that exists: PostgreSQL's peer authentication and
- * the signer's admin socket know that user, and the approvals are its own files. */
+ * Run by root it goes on as user certctl-ca, where that exists: PostgreSQL's peer authentication
+ * and the signer's admin socket know that user, and the approvals are its own files. */
 #include "admin.h"
 
 #include <errno.h>

@@ -63,16 +63,21 @@ static int ca_show_verb(struct admin *admin, int argc, char **argv)
     return EX_OK;
 }
 
+static const char bootstrap_usage[] =
+    "[--issuer=ID] [--root-cn=NAME] [--issuing-cn=NAME] [--organization=NAME]\n"
+    "      [--root-algorithm=ALG] [--issuing-algorithm=ALG] [--base-url=URL]";
+
+static const char bootstrap_help[] = "ask for a root and an issuing CA; prints the request's id";
+static const char approve_help[] = "show every field and its SHA-256, ask, approve";
+static const char list_help[] =
+    "issuer, id, subject, state, notAfter, key algorithm, tab-separated";
+
 const struct verb ca_verbs[] = {
-    {"ca", "bootstrap",
-     "[--issuer=ID] [--root-cn=NAME] [--issuing-cn=NAME] [--organization=NAME]\n"
-     "      [--root-algorithm=ALG] [--issuing-algorithm=ALG] [--base-url=URL]", "ask for a root and an issuing CA; prints the id of the request",         ca_bootstrap_verb},
-    {"ca", "requests",  "",                                                     "what waits for approval on this host",                                   ca_requests_verb },
-    {"ca", "approve",   "ID [--yes]",                                           "show every field and its SHA-256, ask, approve",
-     ca_approve_verb                                                                                                                                                       },
-    {"ca", "refuse",    "ID",                                                   "end a request",                                                          ca_refuse_verb   },
-    {"ca", "list",      "",                                                     "issuer, id, subject, state, notAfter, key algorithm; separated by tabs",
-     ca_list_verb                                                                                                                                                          },
-    {"ca", "show",      "ID --pem|--sha256",                                    "a CA's certificate, or its fingerprint",                                 ca_show_verb     },
+    {"ca", "bootstrap", bootstrap_usage,     bootstrap_help,                   ca_bootstrap_verb},
+    {"ca", "requests",  "",                  "what waits for approval here",   ca_requests_verb },
+    {"ca", "approve",   "ID [--yes]",        approve_help,                     ca_approve_verb  },
+    {"ca", "refuse",    "ID",                "end a request",                  ca_refuse_verb   },
+    {"ca", "list",      "",                  list_help,                        ca_list_verb     },
+    {"ca", "show",      "ID --pem|--sha256", "its certificate, or the digest", ca_show_verb     },
 };
 const size_t ca_verbs_count = ARRAY_SIZE(ca_verbs);

@@ -16,7 +16,7 @@
 
 static bool bind_in_place(int fd, const struct sockaddr_un *address, struct fault *fault)
 {
-    /* A stale one would make bind fail for ever. Whose it was is gone: callers hold the host lock. */
+    /* A stale one would make bind fail for ever. Its owner is gone: callers hold the host lock. */
     if (unlink(address->sun_path) != 0 && errno != ENOENT)
         return fault_set(fault, FILE_FAILED, NULL, "the stale wake socket cannot be removed") ||
                fault_cause_errno(fault, address->sun_path);

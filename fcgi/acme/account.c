@@ -20,27 +20,32 @@ STATEMENT(acme_account_by_key,
 STATEMENT(
     acme_account_register,
     "SELECT outcome, account_id, status, contact, tos_agreed, retry_after "
-    "  FROM acme_account_create($1, $2::timestamptz, $3, $4, $5, $6, $7::text[], $8::boolean, $9::inet, $10, "
+    "  FROM acme_account_create($1, $2::timestamptz, $3, $4, $5, $6, $7::text[], $8::boolean, "
+    "  $9::inet, $10, "
     "                           $11::integer, $12, $13::jsonb, $14::inet, $15)");
 
 STATEMENT(
     acme_account_change,
     "SELECT outcome, account_id, status, contact, tos_agreed "
-    "  FROM acme_account_update($1, $2::timestamptz, $3, $4::text[], $5::boolean, $6::boolean, $7, $8, "
+    "  FROM acme_account_update($1, $2::timestamptz, $3, $4::text[], $5::boolean, $6::boolean, "
+    "  $7, $8, "
     "                           $9::inet, $10)");
 
 /* Newest first, not the invalid ones (RFC 8555 section 7.1.2.1). $3, $4: after this one. */
 STATEMENT(
     acme_account_orders,
-    "SELECT replay_spend('acme_nonce', $5, $6::timestamptz, true) AS fresh, list.orders, list.last_at, "
+    "SELECT replay_spend('acme_nonce', $5, $6::timestamptz, true) AS fresh, list.orders, "
+    "list.last_at, "
     "       list.last_id, list.length "
-    "  FROM (SELECT coalesce(array_agg(o.order_id::text ORDER BY o.created_at DESC, o.order_id DESC), '{}') AS orders, "
+    "  FROM (SELECT coalesce(array_agg(o.order_id::text ORDER BY o.created_at DESC, o.order_id "
+    "  DESC), '{}') AS orders, "
     "               extract(epoch FROM min(o.created_at)) AS last_at, "
     "               (array_agg(o.order_id::text ORDER BY o.created_at, o.order_id))[1] AS last_id, "
     "               count(*) AS length "
     "          FROM (SELECT order_id, created_at FROM acme_orders "
     "                 WHERE account_id = $1 AND status <> 'invalid' "
-    "                   AND ($3::text IS NULL OR (created_at, order_id) < (to_timestamp($3::float8), $4)) "
+    "                   AND ($3::text IS NULL OR (created_at, order_id) < "
+    "                   (to_timestamp($3::float8), $4)) "
     "                 ORDER BY created_at DESC, order_id DESC LIMIT $2::integer) o) list");
 
 #define ORDERS_PER_PAGE 100
@@ -135,7 +140,8 @@ static bool binding_check(struct request *request, const json_t *binding, struct
     if (inner->nonce || inner->jwk || !inner->kid || !text_equal(inner->url, acme->jws->url))
         return fault_set(
             fault, INPUT_MALFORMED, "externalAccountBinding",
-            "the binding needs kid and the outer url, and neither nonce nor jwk (RFC 8555 section 7.3.4)");
+            "the binding needs kid and the outer url, and neither nonce nor jwk (RFC 8555 "
+            "section 7.3.4)");
     return fault_set(fault, ACME_EAB_INVALID, "externalAccountBinding",
                      "external account binding is not valid");
 }

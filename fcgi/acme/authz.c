@@ -15,8 +15,10 @@
 
 STATEMENT(
     acme_authz_read,
-    "SELECT replay_spend('acme_nonce', $2, $3::timestamptz, true) AS fresh, z.authz_id, z.account_id, "
-    "       z.identifier->>'type' AS type, z.identifier->>'value' AS value, z.status, z.expires_at, z.token, "
+    "SELECT replay_spend('acme_nonce', $2, $3::timestamptz, true) AS fresh, z.authz_id, "
+    "z.account_id, "
+    "       z.identifier->>'type' AS type, z.identifier->>'value' AS value, z.status, "
+    "       z.expires_at, z.token, "
     "       z.wildcard, z.created_at, o.auth_mode, "
     "       (SELECT json_agg(json_build_object('type', c.type, 'status', c.status, 'validated', "
     "                 floor(extract(epoch FROM c.validated_at)), 'error', c.error)) "

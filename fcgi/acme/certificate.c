@@ -1,4 +1,4 @@
-/* fcgi/acme/certificate.c: the certificate of an order (RFC 8555 section 7.4.2, 01 section 10.4). */
+/* fcgi/acme/certificate.c: the certificate of an order (RFC 8555 section 7.4.2). */
 #include "pki/certificate.h"
 #include "core/memory.h"
 #include "fcgi/acme/acme.h"
@@ -8,10 +8,12 @@
 /* That order's version, not the newest one of the managed certificate; the owner only. */
 STATEMENT(
     acme_certificate_read,
-    "SELECT replay_spend('acme_nonce', $3, $4::timestamptz, true) AS fresh, m.id AS certificate_id, v.pem_chain "
+    "SELECT replay_spend('acme_nonce', $3, $4::timestamptz, true) AS fresh, m.id AS "
+    "certificate_id, v.pem_chain "
     "  FROM (VALUES (1)) one "
     "  LEFT JOIN managed_certificates m ON m.id = $1 "
-    "  LEFT JOIN acme_orders o ON o.certificate_id = m.id AND o.account_id = $2 AND o.status = 'valid' "
+    "  LEFT JOIN acme_orders o ON o.certificate_id = m.id AND o.account_id = $2 AND o.status = "
+    "  'valid' "
     "  LEFT JOIN certificate_versions v ON v.id = o.certificate_version_id "
     " LIMIT 1");
 

@@ -17,10 +17,13 @@
 STATEMENT(
     acme_finalize_again,
     "SELECT o.order_id, o.account_id AS order_account_id, o.status AS order_status, "
-    "       o.expires_at AS order_expires, o.identifiers AS order_identifiers, o.not_before AS order_not_before, "
-    "       o.not_after AS order_not_after, o.error AS order_error, o.certificate_id AS order_certificate, "
+    "       o.expires_at AS order_expires, o.identifiers AS order_identifiers, o.not_before AS "
+    "       order_not_before, "
+    "       o.not_after AS order_not_after, o.error AS order_error, o.certificate_id AS "
+    "       order_certificate, "
     "       o.csr_sha256 AS order_csr_sha256, "
-    "       ARRAY(SELECT oa.authz_id::text FROM acme_order_authorizations oa WHERE oa.order_id = o.order_id "
+    "       ARRAY(SELECT oa.authz_id::text FROM acme_order_authorizations oa WHERE oa.order_id = "
+    "       o.order_id "
     "              ORDER BY oa.position) AS order_authorizations "
     "  FROM acme_orders o WHERE o.order_id = $1");
 

@@ -25,10 +25,11 @@
 
 STATEMENT(
     acme_nonce_keys,
-    "SELECT key_id, secret_enc FROM acme_nonce_keys ORDER BY retired_at IS NULL DESC, created_at DESC LIMIT 2");
-STATEMENT(
-    acme_nonce_key_first,
-    "INSERT INTO acme_nonce_keys (key_id, secret_enc) VALUES (0, $1::bytea) ON CONFLICT DO NOTHING");
+    "SELECT key_id, secret_enc FROM acme_nonce_keys ORDER BY retired_at IS NULL DESC, created_at "
+    "DESC LIMIT 2");
+STATEMENT(acme_nonce_key_first,
+          "INSERT INTO acme_nonce_keys (key_id, secret_enc) VALUES (0, $1::bytea) ON CONFLICT DO "
+          "NOTHING");
 STATEMENT(acme_nonce_spent,
           "SELECT replay_spend('acme_nonce', $1, $2::timestamptz, $3::boolean) AS fresh");
 

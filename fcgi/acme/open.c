@@ -10,11 +10,11 @@
 
 #include "core/banned.h"
 
-STATEMENT(
-    acme_account_open,
-    "SELECT account_id, profile_id, status, jwk_pem, contact, tos_agreed_at IS NOT NULL AS tos_agreed, "
-    "       allowed_identifiers "
-    "  FROM acme_accounts WHERE account_id = $1");
+STATEMENT(acme_account_open,
+          "SELECT account_id, profile_id, status, jwk_pem, contact, tos_agreed_at IS NOT NULL AS "
+          "tos_agreed, "
+          "       allowed_identifiers "
+          "  FROM acme_accounts WHERE account_id = $1");
 
 /* Finalize reads all it needs at once, so that the whole request takes two round trips. $2 order,
  * $3 nonce: a replay is refused before anything is signed. */
@@ -22,22 +22,29 @@ STATEMENT(
     acme_account_open_finalize,
     "SELECT a.account_id, a.profile_id, a.status, a.jwk_pem, a.contact, "
     "       a.tos_agreed_at IS NOT NULL AS tos_agreed, a.allowed_identifiers, a.owner_id, "
-    "       EXISTS (SELECT 1 FROM replay_guard g WHERE g.scope = 'acme_nonce' AND g.key = $3) AS nonce_spent, "
+    "       EXISTS (SELECT 1 FROM replay_guard g WHERE g.scope = 'acme_nonce' AND g.key = $3) AS "
+    "       nonce_spent, "
     "       o.order_id, o.account_id AS order_account_id, o.status AS order_status, "
     "       o.expires_at AS order_expires, o.identifiers AS order_identifiers, "
-    "       o.not_before AS order_not_before, o.not_after AS order_not_after, o.error AS order_error, "
+    "       o.not_before AS order_not_before, o.not_after AS order_not_after, o.error AS "
+    "       order_error, "
     "       o.certificate_id AS order_certificate, o.csr_sha256 AS order_csr_sha256, "
     "       o.profile_id AS order_profile_id, "
-    "       ARRAY(SELECT oa.authz_id::text FROM acme_order_authorizations oa WHERE oa.order_id = o.order_id "
+    "       ARRAY(SELECT oa.authz_id::text FROM acme_order_authorizations oa WHERE oa.order_id = "
+    "       o.order_id "
     "              ORDER BY oa.position) AS order_authorizations, "
-    "       o.issuer_id, i.type AS issuer_type, coalesce((i.config->>'validity_days')::integer, 90) AS issuer_days, "
+    "       o.issuer_id, i.type AS issuer_type, coalesce((i.config->>'validity_days')::integer, "
+    "       90) AS issuer_days, "
     "       p.id AS cert_profile_id, p.name AS profile_name, p.enabled AS profile_enabled, "
     "       p.row_version AS profile_version, p.allowed_key_algorithms, p.max_ttl_seconds, "
-    "       p.default_validity_days, p.allowed_ekus, p.required_san_patterns, p.allow_short_lived, p.must_staple, "
+    "       p.default_validity_days, p.allowed_ekus, p.required_san_patterns, "
+    "       p.allow_short_lived, p.must_staple, "
     "       p.allow_wildcards, p.allow_sha1_csr, p.requires_approval, p.policy_oids, "
     "       p.enroll_owner_id, p.enroll_team_id, p.enroll_renewal_policy_id, "
-    "       c.id AS ca_id, c.subject_der AS ca_subject_der, c.ski AS ca_ski, c.chain_pem AS ca_chain_pem, "
-    "       c.key_ref AS ca_key_ref, c.key_algorithm AS ca_key_algorithm, c.not_before AS ca_not_before, "
+    "       c.id AS ca_id, c.subject_der AS ca_subject_der, c.ski AS ca_ski, c.chain_pem AS "
+    "       ca_chain_pem, "
+    "       c.key_ref AS ca_key_ref, c.key_algorithm AS ca_key_algorithm, c.not_before AS "
+    "       ca_not_before, "
     "       c.not_after AS ca_not_after, c.row_version AS ca_row_version "
     "  FROM acme_accounts a "
     "  LEFT JOIN acme_orders o ON o.order_id = $2 "

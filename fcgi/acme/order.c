@@ -15,25 +15,31 @@
 #define NOT_AFTER_LEAST  300
 #define COUNT_WHOLE      1000000000
 
-STATEMENT(
-    acme_order_new,
-    "SELECT outcome, order_id, status AS order_status, expires_at AS order_expires, "
-    "       authorizations AS order_authorizations, retry_after, "
-    "       $8::jsonb AS order_identifiers, $10::timestamptz AS order_not_before, "
-    "       $11::timestamptz AS order_not_after, NULL::jsonb AS order_error, NULL::text AS order_certificate "
-    "  FROM acme_order_create($1, $2::timestamptz, $3, $4, $5, $6, $7, $8::jsonb, $9::bytea, $10::timestamptz, "
-    "    $11::timestamptz, $12::timestamptz, $13::timestamptz, $14::text[], $15::text[], $16::text[], $17::text[], "
-    "    $18::boolean[], $19::boolean, $20::integer, $21::integer, make_interval(secs => $22::integer), $23, "
-    "    $24::jsonb, $25::inet, $26)");
+STATEMENT(acme_order_new,
+          "SELECT outcome, order_id, status AS order_status, expires_at AS order_expires, "
+          "       authorizations AS order_authorizations, retry_after, "
+          "       $8::jsonb AS order_identifiers, $10::timestamptz AS order_not_before, "
+          "       $11::timestamptz AS order_not_after, NULL::jsonb AS order_error, NULL::text AS "
+          "       order_certificate "
+          "  FROM acme_order_create($1, $2::timestamptz, $3, $4, $5, $6, $7, $8::jsonb, $9::bytea, "
+          "  $10::timestamptz, "
+          "    $11::timestamptz, $12::timestamptz, $13::timestamptz, $14::text[], $15::text[], "
+          "    $16::text[], $17::text[], "
+          "    $18::boolean[], $19::boolean, $20::integer, $21::integer, make_interval(secs => "
+          "    $22::integer), $23, "
+          "    $24::jsonb, $25::inet, $26)");
 
 /* Reads the order and spends the nonce of the read in one statement. */
 STATEMENT(
     acme_order_read,
     "SELECT replay_spend('acme_nonce', $2, $3::timestamptz, true) AS fresh, o.order_id, "
-    "       o.account_id AS order_account_id, o.status AS order_status, o.expires_at AS order_expires, "
+    "       o.account_id AS order_account_id, o.status AS order_status, o.expires_at AS "
+    "       order_expires, "
     "       o.identifiers AS order_identifiers, o.not_before AS order_not_before, "
-    "       o.not_after AS order_not_after, o.error AS order_error, o.certificate_id AS order_certificate, "
-    "       ARRAY(SELECT oa.authz_id::text FROM acme_order_authorizations oa WHERE oa.order_id = o.order_id "
+    "       o.not_after AS order_not_after, o.error AS order_error, o.certificate_id AS "
+    "       order_certificate, "
+    "       ARRAY(SELECT oa.authz_id::text FROM acme_order_authorizations oa WHERE oa.order_id = "
+    "       o.order_id "
     "              ORDER BY oa.position) AS order_authorizations "
     "  FROM (VALUES (1)) one LEFT JOIN acme_orders o ON o.order_id = $1");
 
@@ -193,7 +199,8 @@ static bool create_outcome(const struct rows *rows, struct fault *fault)
     if (text_equal(outcome, "concurrent"))
         fault_set(
             fault, RATE_LIMITED, NULL,
-            "too many concurrent orders for this account; finish or cancel pending orders before submitting more");
+            "too many concurrent orders for this account; finish or cancel pending orders before "
+            "submitting more");
     else
         fault_set(fault, RATE_LIMITED, NULL, "request rate limit exceeded; retry later");
     fault->retry_after_s = (unsigned)row_integer(rows, 0, "retry_after"); /* 1 to 3600 */

@@ -41,11 +41,11 @@ static const char *base_of(const struct request *request)
 /* "/acme/profile/ID/rest" names its profile; "/acme/rest" means the default one. */
 static void family_of(const struct request *request, struct acme_request *acme)
 {
-    const char *path = request->path ? request->path : "";
+    const char *path = request->path;
 
     acme->prefix = SHORTHAND;
     acme->profile_id = request->settings->acme_default_profile_id;
-    if (!text_starts(path, FAMILY))
+    if (!path || !text_starts(path, FAMILY))
         return;
     const char *id = path + strlen(FAMILY);
     const char *profile_id = mem_text_n(acme, id, strcspn(id, "/"));

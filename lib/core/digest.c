@@ -13,7 +13,7 @@
 
 #include "core/banned.h"
 
-/* A digest, a MAC or a random source that does not work leaves nothing that could be done safely. */
+/* A digest, a MAC or a random source that does not work leaves nothing safe to do. */
 static _Noreturn void give_up(const char *what)
 {
     (void)fprintf(stderr, "certctl: OpenSSL cannot %s\n", what);

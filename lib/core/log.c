@@ -1,4 +1,4 @@
-/* lib/core/log.c: one line, one write(2). Lines of several processes never mix (07 section 10.4). */
+/* lib/core/log.c: one line, one write(2), so that lines of several processes never mix. */
 
 #include "core/log.h"
 
@@ -74,7 +74,7 @@ static void put_tail(struct log_line *line, const char *text)
     line->used += size;
 }
 
-/* One character of the value, escaped; returns the bytes it took of text, 0 when the line is full. */
+/* One character of the value, escaped; returns the bytes it took, 0 when the line is full. */
 static size_t put_character(struct log_line *line, const char *text, size_t length)
 {
     char escaped[8];

@@ -1,6 +1,6 @@
 /* lib/lifecycle/ca_request.h: what certctl-admin and certctl-job-ca-hierarchy must see alike: the
- * canonical fields of a CA request, their SHA-256, its approval on this host, and what the signer is
- * asked for (04 sections 3.3 and 5.2, 00 decision 52). No database in here. */
+ * canonical fields of a CA request, their SHA-256, its approval on this host, and what the signer
+ * is asked for (04 sections 3.3 and 5.2, 00 decision 52). No database in here. */
 #ifndef CERTCTL_LIFECYCLE_CA_REQUEST_H
 #define CERTCTL_LIFECYCLE_CA_REQUEST_H
 

@@ -120,7 +120,7 @@ static bool names_equal_grant(struct issuance *issuance, struct fault *fault)
 {
     const struct name_list *granted = &issuance->request->grant->names;
     struct name_list asked = {0};
-    struct name common_name;
+    struct name common_name = {NAME_DNS, NULL};
 
     for (size_t i = 0; i < issuance->csr->names.count; i++) {
         const struct name *name = &issuance->csr->names.items[i];

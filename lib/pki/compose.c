@@ -388,7 +388,7 @@ bool certificate_compose(TALLOC_CTX *ctx, const struct issuer_facts *facts,
                          struct fault *fault)
 {
     struct key_facts key;
-    struct life life;
+    struct life life = {0};
 
     if (wish->names.count == 0 && wish->subject_count == 0)
         return refuse(fault, "names", "no name at all");

@@ -58,11 +58,16 @@ logs_show()
     exec tail -n 20 $logs_follow "$@"
 }
 
-# From the door inwards: no new requests, then the workers, then what they lean on.
-stop_all()
+# From the door inwards: no new requests, then the workers, then what they lean on. Or those that
+# are named; ./run starts what is missing.
+stop_named()
 {
     stop_count=0
-    for stop_name in $process_names; do
+    for stop_name; do
+        case " $process_names " in
+        *" $stop_name "*) ;;
+        *) die "there is no process $stop_name" '' "one of: $process_names" ;;
+        esac
         step_begin "$stop_name"
         if ! process_alive "$stop_name"; then
             process_stop "$stop_name"
@@ -79,6 +84,12 @@ stop_all()
     if [ "$stop_count" -eq 0 ]; then
         echo '  nothing was running'
     fi
+}
+
+stop_all()
+{
+    # shellcheck disable=SC2086 # a list
+    stop_named $process_names
 }
 
 destroy_all()

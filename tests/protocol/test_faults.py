@@ -1,5 +1,9 @@
 """Things that break: the signer, the database, workers. Each test has a stack of its own to break."""
+import hashlib
 import os
+import socket
+import subprocess
+import tempfile
 import threading
 import time
 import unittest
@@ -7,7 +11,9 @@ import unittest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from acme_client import Client, csr
+from case import shared_stack
 from stack import Stack
+from test_routes import fcgi
 
 
 class Faults(unittest.TestCase):
@@ -145,12 +151,26 @@ class Faults(unittest.TestCase):
 class Disabled(unittest.TestCase):
 
     def test_everything_is_404(self):
-        stack = Stack(name="disabled", env={"CERTCTL_ACME_SERVER_ENABLED": "false"})
-        self.addCleanup(stack.stop)
-        stack.start()
-        acme = Client(stack, "prof-test")
-        for method, path in (("GET", "/acme/directory"), ("POST", "/acme/new-order"), ("GET", "/acme/new-order"),
-                             ("GET", "/acme/nothing")):
-            answer = acme.raw(method, path)
-            self.assertEqual((answer.status, answer.type), (404, "malformed"), answer)
-            self.assertIn("disabled", answer.json["detail"])
+        """A responder whose master switch is off, alone on a socket of its own: it needs no database."""
+        key = "ab" * 32
+        with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+            path = os.path.join(folder, "acme.sock")
+            listener.bind(path)
+            listener.listen(16)
+            worker = subprocess.Popen(
+                [os.path.join(shared_stack().dir, "bin", "certctl-acme")], stdin=listener, stderr=subprocess.DEVNULL,
+                env={"CERTCTL_EDGE_KEY_SHA256": hashlib.sha256(key.encode()).hexdigest(), "CERTCTL_ACME_SERVER_ENABLED": "false",
+                     "CERTCTL_DATABASE_URL": f"host={folder} dbname=nobody", "CERTCTL_RUNTIME_DIR": folder,
+                     **{name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS") if name in os.environ}})
+            try:
+                for method, target in (("GET", "/acme/directory"), ("POST", "/acme/new-order"), ("GET", "/acme/new-order"),
+                                       ("GET", "/acme/nothing"), ("HEAD", "/acme/profile/x/new-nonce")):
+                    head, body = fcgi(path, {"REQUEST_METHOD": method, "REQUEST_URI": target, "CERTCTL_SURFACE": "acme",
+                                             "REQUEST_SCHEME": "https", "HTTPS": "on", "SERVER_NAME": "localhost",
+                                             "SERVER_PORT": "443", "CERTCTL_EDGE_KEY": key, "CONTENT_LENGTH": "0"})
+                    self.assertTrue(head.startswith("Status: 404"), f"{method} {target}: {head}")
+                    if method != "HEAD":
+                        self.assertIn(b"the ACME server is disabled", body)
+            finally:
+                worker.terminate()
+                self.assertEqual(worker.wait(20), 0)
