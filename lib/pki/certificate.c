@@ -15,9 +15,9 @@
 
 #include "core/banned.h"
 
-#define CERTIFICATE_MAX_BYTES  (1024 * 1024)
+#define CERTIFICATE_MAX_BYTES  ((size_t)1024 * 1024)
 #define CERTIFICATE_NAMES_READ 1000
-#define SERIAL_MAX_DIGITS      64
+#define SERIAL_MAX_DIGITS      ((size_t)64)
 #define PEM_COLUMNS            64
 
 static void *malformed(struct fault *fault, const char *rule)

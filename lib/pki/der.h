@@ -77,8 +77,8 @@ void der_put_time(struct der_writer *to, int64_t unix_s);
 bool der_oid_valid(const char *dotted);
 
 /* Takes one element off the front of *from. `ret_whole` (header included) and `ret_content` point
- * into it and may be NULL; ret_content may be `from` itself. False, *from untouched: no element, a tag above 30, a length that is
- * indefinite, not minimal or past the end. */
+ * into it and may be NULL; ret_content may be `from` itself. False, *from untouched: no element, a
+ * tag above 30, a length that is indefinite, not minimal or past the end. */
 bool der_read(struct bytes *from, uint8_t *ret_tag, struct bytes *ret_content,
               struct bytes *ret_whole);
 /* The same when the tag is the one wanted. */

@@ -15,26 +15,25 @@ static const struct {
     const char *text;
     const char *canonical; /* NULL: no serial */
 } serials[] = {
-    {"canonical",        "1f00ab",        "1f00ab"},
-    {"upper case",       "1F00AB",        "1f00ab"},
-    {"0x",               "0x1f",          "1f"    },
-    {"0X",               "0X1F",          "1f"    },
-    {"colons",           "00:1f:00:ab",   "1f00ab"},
-    {"spaces",           " 1f 00 ab ",    "1f00ab"},
-    {"leading zeros",    "00000000001",   "1"     },
-    {"odd count",        "f00",           "f00"   },
-    {"zero",             "00",            "0"     },
-    {"empty",            "",              NULL    },
-    {"only colons",      "::",            NULL    },
-    {"only 0x",          "0x",            NULL    },
-    {"letters",          "1g",            NULL    },
-    {"minus",            "-1",            NULL    },
-    {"64 digits",        "1234567890123456789012345678901234567890123456789012345678901234",
-     "1234567890123456789012345678901234567890123456789012345678901234"                 },
-    {"65 digits",        "12345678901234567890123456789012345678901234567890123456789012345",
-     NULL                                                                               },
-    {"65 with a zero",   "01234567890123456789012345678901234567890123456789012345678901234",
-     "1234567890123456789012345678901234567890123456789012345678901234"                 },
+    {"canonical",      "1f00ab",                                                            "1f00ab"},
+    {"upper case",     "1F00AB",                                                            "1f00ab"},
+    {"0x",             "0x1f",                                                              "1f"    },
+    {"0X",             "0X1F",                                                              "1f"    },
+    {"colons",         "00:1f:00:ab",                                                       "1f00ab"},
+    {"spaces",         " 1f 00 ab ",                                                        "1f00ab"},
+    {"leading zeros",  "00000000001",                                                       "1"     },
+    {"odd count",      "f00",                                                               "f00"   },
+    {"zero",           "00",                                                                "0"     },
+    {"empty",          "",                                                                  NULL    },
+    {"only colons",    "::",                                                                NULL    },
+    {"only 0x",        "0x",                                                                NULL    },
+    {"letters",        "1g",                                                                NULL    },
+    {"minus",          "-1",                                                                NULL    },
+    {"64 digits",      "1234567890123456789012345678901234567890123456789012345678901234",
+     "1234567890123456789012345678901234567890123456789012345678901234"                             },
+    {"65 digits",      "12345678901234567890123456789012345678901234567890123456789012345", NULL    },
+    {"65 with a zero", "01234567890123456789012345678901234567890123456789012345678901234",
+     "1234567890123456789012345678901234567890123456789012345678901234"                             },
 };
 
 Test(certificate, serials_have_one_form)
@@ -44,8 +43,7 @@ Test(certificate, serials_have_one_form)
         const char *serial = "untouched";
         const bool good = serial_canonical(scratch, serials[i].text, &serial);
         cr_expect_eq(good, serials[i].canonical != NULL, "%s", serials[i].about);
-        cr_expect_str_eq(serial, good ? serials[i].canonical : "untouched", "%s",
-                         serials[i].about);
+        cr_expect_str_eq(serial, good ? serials[i].canonical : "untouched", "%s", serials[i].about);
         if (!good)
             cr_expect_eq(talloc_total_blocks(scratch), 1, "%s", serials[i].about);
     }
@@ -55,8 +53,10 @@ Test(certificate, serials_have_one_form)
 
 static struct bytes good_leaf(TALLOC_CTX *ctx)
 {
-    static const struct rdn subject[] = {{"2.5.4.3", RDN_UTF8, "first"},
-                                         {"2.5.4.3", RDN_UTF8, "WWW.example.com"}};
+    static const struct rdn subject[] = {
+        {"2.5.4.3", RDN_UTF8, "first"          },
+        {"2.5.4.3", RDN_UTF8, "WWW.example.com"}
+    };
     const struct test_ca *ca = test_ca(ctx, "P-256", NULL);
     struct certificate_wish wish = test_wish(ctx);
     wish.subject = subject;
@@ -121,8 +121,8 @@ Test(certificate, weak_and_old_ones_are_read)
     cr_assert_not_null(X509_gmtime_adj(X509_getm_notAfter(x509), 60));
     cr_assert_gt(X509_sign(x509, key, EVP_sha1()), 0);
     const int size = i2d_X509(x509, &der);
-    const struct certificate *read =
-        certificate_from_der(scratch, (struct bytes){der, (size_t)size}, &fault);
+    const struct certificate *read = certificate_from_der(
+        scratch, (struct bytes){der, (size_t)size}, &fault);
 
     cr_assert_not_null(read, "%s", fault.detail);
     cr_expect_eq(read->key.bits, 0);
@@ -186,7 +186,14 @@ Test(certificate, lines_of_pem_end_where_they_should)
     static const struct {
         size_t size;
         size_t lines;
-    } cases[] = {{0, 2}, {1, 3}, {48, 3}, {49, 4}, {96, 4}, {97, 5}};
+    } cases[] = {
+        {0,  2},
+        {1,  3},
+        {48, 3},
+        {49, 4},
+        {96, 4},
+        {97, 5}
+    };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
         const char *pem = pem_encode(scratch, "X509 CRL", (struct bytes){octets, cases[i].size});

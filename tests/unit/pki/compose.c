@@ -1,4 +1,4 @@
-/* tests/unit/pki/compose.c: what certificate_compose writes, read by OpenSSL, and what it refuses. */
+/* tests/unit/pki/compose.c: what certificate_compose writes, as OpenSSL reads it, and refuses. */
 #include "support.h"
 
 #include <openssl/x509v3.h>
@@ -10,29 +10,6 @@
 
 #include "core/banned.h"
 
-static X509 *leaf_of(TALLOC_CTX *ctx, const struct test_ca *ca, const struct certificate_wish *wish)
-{
-    const struct bytes tbs = test_compose(ctx, &ca->facts, wish);
-    return test_x509(ctx, test_certificate(ctx, ca, tbs));
-}
-
-/* OpenSSL's own words for one extension. */
-static char *extension_text(TALLOC_CTX *ctx, X509 *x509, int nid)
-{
-    AUTO(BIO) *out = BIO_new(BIO_s_mem());
-    const int index = X509_get_ext_by_NID(x509, nid, -1);
-    char *text = NULL;
-
-    if (index < 0)
-        return mem_text(ctx, "absent");
-    X509_EXTENSION *extension = X509_get_ext(x509, index);
-    cr_assert_eq(X509_get_ext_by_NID(x509, nid, index), -1);
-    cr_assert_eq(X509V3_EXT_print(out, extension, 0, 0), 1);
-    const long size = BIO_get_mem_data(out, &text);
-    return mem_printf(ctx, "%s%.*s", X509_EXTENSION_get_critical(extension) ? "critical " : "",
-                      (int)size, text);
-}
-
 Test(compose, leaf_is_good_under_every_kind_of_ca)
 {
     static const char *const kinds[] = {"P-256", "P-384", "RSA-2048"};
@@ -42,7 +19,7 @@ Test(compose, leaf_is_good_under_every_kind_of_ca)
         const struct test_ca *ca = test_ca(scratch, kinds[i], NULL);
         struct certificate_wish wish = test_wish(scratch);
         wish.spki = test_spki(scratch, test_key(scratch, leaf_kinds[i]));
-        X509 *leaf = leaf_of(scratch, ca, &wish);
+        X509 *leaf = test_leaf(scratch, ca, &wish);
 
         cr_expect_eq(test_verify(ca, leaf, TEST_NOW + 1), X509_V_OK, "%s: %s", kinds[i],
                      X509_verify_cert_error_string(test_verify(ca, leaf, TEST_NOW + 1)));
@@ -71,7 +48,7 @@ Test(compose, extensions_are_those_of_the_table)
     wish.must_staple = true;
     text_list_add(scratch, &wish.policies, "1.3.6.1.4.1.99999.1");
     text_list_add(scratch, &wish.policies, "2.23.140.1.2.1");
-    X509 *leaf = leaf_of(scratch, ca, &wish);
+    X509 *leaf = test_leaf(scratch, ca, &wish);
 
     static const struct {
         int nid;
@@ -91,7 +68,7 @@ Test(compose, extensions_are_those_of_the_table)
         {NID_name_constraints,        "absent"                                                      },
     };
     for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
-        const char *text = text_trim(scratch, extension_text(scratch, leaf, wanted[i].nid));
+        const char *text = text_trim(scratch, test_extension_text(scratch, leaf, wanted[i].nid));
         cr_expect_str_eq(text, wanted[i].text, "%s: %s", OBJ_nid2sn(wanted[i].nid), text);
     }
     static const int order[] = {NID_basic_constraints,
@@ -136,9 +113,36 @@ Test(compose, must_staple_and_no_rev_avail)
     X509 *leaf = test_x509(scratch, test_certificate(scratch, ca, tbs));
     cr_expect(test_contains(tbs, BYTES_OF(no_rev_avail)));
     cr_expect_not(test_contains(tbs, BYTES_OF(staple)));
-    cr_expect_str_eq(extension_text(scratch, leaf, NID_crl_distribution_points), "absent");
-    cr_expect_str_eq(text_trim(scratch, extension_text(scratch, leaf, NID_info_access)),
+    cr_expect_str_eq(test_extension_text(scratch, leaf, NID_crl_distribution_points), "absent");
+    cr_expect_str_eq(text_trim(scratch, test_extension_text(scratch, leaf, NID_info_access)),
                      "CA Issuers - URI:http://pki.example/ca/x");
+}
+
+/* A NamedBitList counts its unused bits and ends in a one (X.690 section 11.2.2). */
+Test(compose, key_usage_to_the_octet)
+{
+    static const struct {
+        unsigned usage;
+        uint8_t bits[4];
+    } cases[] = {
+        {USAGE_DIGITAL_SIGNATURE,                            {3, 2, 7, 0x80}},
+        {USAGE_DIGITAL_SIGNATURE | USAGE_CONTENT_COMMITMENT, {3, 2, 6, 0xc0}},
+        {USAGE_DIGITAL_SIGNATURE | USAGE_KEY_ENCIPHERMENT,   {3, 2, 5, 0xa0}},
+        {USAGE_DIGITAL_SIGNATURE | USAGE_KEY_AGREEMENT,      {3, 2, 3, 0x88}},
+        {USAGE_ALL_LEAF,                                     {3, 2, 3, 0xe8}},
+    };
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const struct test_ca *ca = test_ca(scratch, "P-256", NULL);
+    struct certificate_wish wish = test_wish(scratch);
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        wish.key_usage = cases[i].usage;
+        X509 *leaf = test_leaf(scratch, ca, &wish);
+        const int index = X509_get_ext_by_NID(leaf, NID_key_usage, -1);
+        const ASN1_STRING *value = X509_EXTENSION_get_data(X509_get_ext(leaf, index));
+        cr_assert_eq(ASN1_STRING_length(value), 4, "case %zu", i);
+        cr_expect_eq(memcmp(ASN1_STRING_get0_data(value), cases[i].bits, 4), 0, "case %zu", i);
+    }
 }
 
 Test(compose, key_and_issuer_are_copied_to_the_octet)
@@ -167,7 +171,7 @@ Test(compose, subject_key_id_is_of_the_key_bits)
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     const struct test_ca *ca = test_ca(scratch, "P-256", NULL);
     struct certificate_wish wish = test_wish(scratch);
-    X509 *leaf = leaf_of(scratch, ca, &wish);
+    X509 *leaf = test_leaf(scratch, ca, &wish);
     const ASN1_BIT_STRING *bits = X509_get0_pubkey_bitstr(leaf);
     const ASN1_OCTET_STRING *id = X509_get0_subject_key_id(leaf);
     uint8_t digest[32];
@@ -194,7 +198,7 @@ Test(compose, every_kind_of_name)
         scratch, test_certificate(scratch, ca, tbs), &fault);
 
     cr_expect_str_eq(
-        extension_text(scratch, leaf->x509, NID_subject_alt_name),
+        test_extension_text(scratch, leaf->x509, NID_subject_alt_name),
         "critical DNS:www.example.com, DNS:*.apps.example.com, IP Address:192.0.2.7, "
         "IP Address:2001:DB8:0:0:0:0:0:7, email:joe@example.com, URI:spiffe://example.org/web, "
         "othername: UPN::joe@corp.example");
@@ -638,144 +642,6 @@ Test(compose, common_names_are_constrained_too)
     wish.subject_count = 2;
     cr_expect_not(certificate_compose(scratch, &facts, &wish, test_serial, &tbs, &fault));
     cr_expect_str_eq(fault.field, "subject");
-}
-
-static void constrain(struct ca_wish *wish)
-{
-    static char company[] = "example.com";
-    static char corporate[] = ".corp.test";
-    static char bad[] = "bad.example.com";
-    static char *permitted[] = {company, corporate};
-    static char *excluded[] = {bad};
-    wish->permitted_dns = (struct text_list){permitted, 2};
-    wish->excluded_dns = (struct text_list){excluded, 1};
-    wish->path_len = 0;
-}
-
-/* OpenSSL enforces what we wrote into the CA: our facts are left empty on purpose. */
-Test(compose, ca_with_name_constraints)
-{
-    static const struct {
-        const char *name;
-        int result;
-    } cases[] = {
-        {"www.example.com", X509_V_OK                     },
-        {"bad.example.com", X509_V_ERR_EXCLUDED_VIOLATION },
-        {"a.corp.test",     X509_V_OK                     },
-        {"example.org",     X509_V_ERR_PERMITTED_VIOLATION},
-    };
-    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    const struct test_ca *ca = test_ca(scratch, "P-256", constrain);
-
-    cr_expect_str_eq(extension_text(scratch, ca->x509, NID_name_constraints),
-                     "critical Permitted:\n  DNS:example.com\n  DNS:.corp.test\n"
-                     "Excluded:\n  DNS:bad.example.com");
-    cr_expect_str_eq(extension_text(scratch, ca->x509, NID_basic_constraints),
-                     "critical CA:TRUE, pathlen:0");
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct certificate_wish wish = test_wish(scratch);
-        wish.names = (struct name_list){0};
-        name_list_add(scratch, &wish.names, NAME_DNS, cases[i].name);
-        cr_expect_eq(test_verify(ca, leaf_of(scratch, ca, &wish), TEST_NOW), cases[i].result, "%s",
-                     cases[i].name);
-    }
-}
-
-Test(compose, ca_certificates)
-{
-    static const struct rdn subject[] = {
-        {"2.5.4.3", RDN_UTF8, "Sub CA"}
-    };
-    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    const struct test_ca *root = test_ca(scratch, "P-384", NULL);
-    EVP_PKEY *key = test_key(scratch, "P-256");
-    struct ca_wish wish = {
-        subject, 1, test_spki(scratch, key), TEST_NOW, root->facts.not_after + DAY, 0, {0}, {0}};
-    struct bytes tbs;
-    struct fault fault = {0};
-
-    cr_assert(certificate_compose_ca(scratch, &root->facts, &wish, SIGNATURE_ECDSA_SHA256,
-                                     test_serial, &tbs, &fault),
-              "%s", fault.detail);
-    X509 *sub = test_x509(scratch, test_certificate(scratch, root, tbs));
-    cr_expect_eq(test_verify(root, sub, TEST_NOW), X509_V_OK);
-    cr_expect_eq(X509_check_ca(sub), 1);
-    cr_expect_eq(X509_get_pathlen(sub), 0);
-    cr_expect_str_eq(extension_text(scratch, sub, NID_key_usage),
-                     "critical Certificate Sign, CRL Sign");
-    cr_expect_eq(ASN1_TIME_cmp_time_t(X509_get0_notAfter(sub), root->facts.not_after), 0);
-    cr_expect_str_eq(extension_text(scratch, root->x509, NID_basic_constraints),
-                     "critical CA:TRUE");
-    cr_expect_eq(X509_check_purpose(root->x509, X509_PURPOSE_CRL_SIGN, 1), 1);
-}
-
-static void ca_without_subject(struct ca_wish *wish)
-{
-    wish->subject_count = 0;
-}
-static void ca_path_len(struct ca_wish *wish)
-{
-    wish->path_len = -2;
-}
-static void ca_no_life(struct ca_wish *wish)
-{
-    wish->not_after = wish->not_before;
-}
-static void ca_wildcard_constraint(struct ca_wish *wish)
-{
-    static char company[] = "example.com";
-    static char wildcard[] = "*.example.org";
-    static char *permitted[] = {company, wildcard};
-    wish->permitted_dns = (struct text_list){permitted, 2};
-}
-static void ca_good(struct ca_wish *wish)
-{
-    wish->path_len = 3;
-}
-
-static const struct {
-    const char *about;
-    const char *kind;
-    void (*alter)(struct ca_wish *wish);
-    const char *field;
-} ca_attempts[] = {
-    {"good",                     "P-256",   ca_good,                NULL              },
-    {"no subject",               "P-256",   ca_without_subject,     "subject"         },
-    {"path length -2",           "P-256",   ca_path_len,            "path_len"        },
-    {"no life",                  "P-256",   ca_no_life,             "not_after"       },
-    {"wildcard as constraint",   "P-256",   ca_wildcard_constraint, "name_constraints"},
-    {"Ed25519 key",              "Ed25519", ca_good,                "spki"            },
-    {"P-521 key",                "P-521",   ca_good,                "spki"            },
-    {"key of another algorithm", "P-384",   ca_good,                "spki"            },
-};
-
-Test(compose, ca_wishes_are_checked)
-{
-    static const struct rdn subject[] = {
-        {"2.5.4.3", RDN_UTF8, "Sub CA"}
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(ca_attempts); i++) {
-        AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-        struct ca_wish wish = {subject,
-                               1,
-                               test_spki(scratch, test_key(scratch, ca_attempts[i].kind)),
-                               TEST_NOW,
-                               TEST_NOW + DAY,
-                               -1,
-                               {0},
-                               {0}};
-        struct bytes tbs = {NULL, 77};
-        struct fault fault = {0};
-        ca_attempts[i].alter(&wish);
-        const bool good = certificate_compose_ca(scratch, NULL, &wish, SIGNATURE_ECDSA_SHA256,
-                                                 test_serial, &tbs, &fault);
-        cr_expect_eq(good, ca_attempts[i].field == NULL, "%s: %s", ca_attempts[i].about,
-                     fault.detail);
-        if (!good) {
-            cr_expect_str_eq(fault.field, ca_attempts[i].field, "%s", ca_attempts[i].about);
-            cr_expect_eq(tbs.size, 77, "%s", ca_attempts[i].about);
-        }
-    }
 }
 
 Test(compose, texts_of_tables)

@@ -9,7 +9,27 @@
 
 #include "core/banned.h"
 
-enum { FIELD_VERSION, FIELD_SERIAL, FIELD_ALGORITHM, FIELD_ISSUER, FIELD_VALIDITY, FIELD_SUBJECT, FIELD_SPKI, FIELD_EXTENSIONS, FIELD_COUNT };
+/* Values and words too long for the tables. */
+static const char no_seconds[] = "301c170b323631313230303030305a170d3237303130313030303030305a";
+static const char generalized_before_2050[] =
+    "3020180f32303236313132303030303030305a170d3237303130313030303030305a";
+static const char end_before_start[] =
+    "301e170d3237303130313030303030305a170d3236313132303030303030305a";
+static const char bc_critical[] = "basicConstraints must be critical";
+static const char no_path_length[] = "a leaf must not have a path length";
+static const char rsa_enciphers[] = "only RSA keys may encipher";
+
+enum {
+    FIELD_VERSION,
+    FIELD_SERIAL,
+    FIELD_ALGORITHM,
+    FIELD_ISSUER,
+    FIELD_VALIDITY,
+    FIELD_SUBJECT,
+    FIELD_SPKI,
+    FIELD_EXTENSIONS,
+    FIELD_COUNT
+};
 
 /* A TBSCertificate taken apart. */
 struct parts {
@@ -112,7 +132,8 @@ static void weak_key(struct parts *it)
 
 static void ber_boolean(struct parts *it)
 {
-    uint8_t *copy = mem_copy(it->ctx, it->fields[FIELD_EXTENSIONS].data, it->fields[FIELD_EXTENSIONS].size);
+    uint8_t *copy = mem_copy(it->ctx, it->fields[FIELD_EXTENSIONS].data,
+                             it->fields[FIELD_EXTENSIONS].size);
     uint8_t *critical = memmem(copy, it->fields[FIELD_EXTENSIONS].size, "\x01\x01\xff", 3);
     critical[2] = 1;
     it->fields[FIELD_EXTENSIONS].data = copy;
@@ -124,11 +145,26 @@ static void agreeing_ed25519(struct parts *it)
     change_extension(it, "2.5.29.15", true, "03020388");
 }
 
-static void shorter_ca(struct parts *it) { it->facts.not_after = TEST_NOW + DAY; }
-static void younger_ca(struct parts *it) { it->facts.not_before = TEST_NOW + 1; }
-static void lower_ceiling(struct parts *it) { it->facts.ceiling_s = 90 * DAY - 1; }
-static void fewer_ekus(struct parts *it) { it->facts.allowed_ekus = EKU_SERVER_AUTH; }
-static void other_ca_key(struct parts *it) { it->facts.ski = hex(it->ctx, "0102030405"); }
+static void shorter_ca(struct parts *it)
+{
+    it->facts.not_after = TEST_NOW + DAY;
+}
+static void younger_ca(struct parts *it)
+{
+    it->facts.not_before = TEST_NOW + 1;
+}
+static void lower_ceiling(struct parts *it)
+{
+    it->facts.ceiling_s = 90 * DAY - 1;
+}
+static void fewer_ekus(struct parts *it)
+{
+    it->facts.allowed_ekus = EKU_SERVER_AUTH;
+}
+static void other_ca_key(struct parts *it)
+{
+    it->facts.ski = hex(it->ctx, "0102030405");
+}
 static void other_ca_name(struct parts *it)
 {
     const char *name = "Another CA";
@@ -165,101 +201,127 @@ static const struct {
     const char *hex; /* the field, or the extension's value; NULL drops it */
     const char *rule;
 } broken[] = {
-    {"v1", NULL, FIELD_VERSION, NULL, false, "a003020100", "version must be v3"},
-    {"a BOOLEAN of 01", ber_boolean, 0, NULL, false, NULL, "encoding must be DER"},
-    {"negative serial", NULL, FIELD_SERIAL, NULL, false, "020180", "serial must be positive"},
-    {"serial zero", NULL, FIELD_SERIAL, NULL, false, "020100", "serial must be positive"},
-    {"serial of 21 octets", NULL, FIELD_SERIAL, NULL, false, "0215010203040506070809101112131415161718192021",
-     "serial must have at most 20 octets"},
-    {"ECDSA with parameters", NULL, FIELD_ALGORITHM, NULL, false, "300c06082a8648ce3d0403020500",
-     "signature algorithm must be the CA's"},
-    {"another algorithm", NULL, FIELD_ALGORITHM, NULL, false, "300a06082a8648ce3d040303",
-     "signature algorithm must be the CA's"},
-    {"no issuer", without_issuer, 0, NULL, false, NULL, "issuer must not be empty"},
-    {"another issuer", other_ca_name, 0, NULL, false, NULL, "issuer must be the CA's subject octets"},
-    {"no seconds", NULL, FIELD_VALIDITY, NULL, false, "301c170b323631313230303030305a170d3237303130313030303030305a",
-     "times must have seconds and end in Z"},
-    {"2026 as GeneralizedTime", NULL, FIELD_VALIDITY, NULL, false,
-     "3020180f32303236313132303030303030305a170d3237303130313030303030305a", "times before 2050 must be UTCTime"},
-    {"backwards", NULL, FIELD_VALIDITY, NULL, false, "301e170d3237303130313030303030305a170d3236313132303030303030305a",
-     "notBefore must be before notAfter"},
-    {"longer than the CA", shorter_ca, 0, NULL, false, NULL, "validity must lie inside the CA's"},
-    {"older than the CA", younger_ca, 0, NULL, false, NULL, "validity must lie inside the CA's"},
-    {"a second above the ceiling", lower_ceiling, 0, NULL, false, NULL, "life must not exceed the ceiling"},
-    {"empty common name", NULL, FIELD_SUBJECT, NULL, false, "300b3109300706035504030c00", "subject attributes must have values"},
-    {"common name of 65", long_common_name, 0, NULL, false, NULL, "common name must be at most 64 characters"},
-    {"country in UTF-8", NULL, FIELD_SUBJECT, NULL, false, "300d310b300906035504060c024154", "country must be 2 printable letters"},
-    {"weak key", weak_key, 0, NULL, false, NULL, "key must be one that we know"},
-    {"unique identifier", unique_id, 0, NULL, false, NULL, "unique identifiers must be absent"},
-    {"extensions twice", every_extension_twice, 0, NULL, false, NULL, "no extension may occur twice"},
-    {"AKI that is none", NULL, 0, "2.5.29.35", false, "0500", "extensions must be readable"},
-    {"SAN that is none", NULL, 0, "2.5.29.17", true, "0500", "extensions must be readable"},
-    {"unknown critical extension", NULL, 0, "1.2.3.4", true, "0500", "critical extension is none of a leaf"},
-    {"policyConstraints", NULL, 0, "2.5.29.36", false, "3003800100", "extensions of a CA must be absent"},
-    {"no basicConstraints", NULL, 0, "2.5.29.19", false, NULL, "basicConstraints must be critical"},
-    {"uncritical basicConstraints", NULL, 0, "2.5.29.19", false, "3000", "basicConstraints must be critical"},
-    {"CA:TRUE", NULL, 0, "2.5.29.19", true, "30030101ff", "basicConstraints must not say CA"},
-    {"path length", NULL, 0, "2.5.29.19", true, "3003020100", "a leaf must not have a path length"},
-    {"no keyUsage", NULL, 0, "2.5.29.15", false, NULL, "keyUsage must be there and critical"},
-    {"uncritical keyUsage", NULL, 0, "2.5.29.15", false, "03020780", "keyUsage must be there and critical"},
-    {"empty keyUsage", NULL, 0, "2.5.29.15", true, "030100", "keyUsage must not be empty"},
-    {"keyCertSign", NULL, 0, "2.5.29.15", true, "03020284", "keyUsage must not sign certificates"},
-    {"cRLSign", NULL, 0, "2.5.29.15", true, "03020182", "keyUsage must not sign certificates"},
-    {"keyEncipherment on EC", NULL, 0, "2.5.29.15", true, "030205a0", "only RSA keys may encipher"},
-    {"dataEncipherment on EC", NULL, 0, "2.5.29.15", true, "03020490", "only RSA keys may encipher"},
-    {"keyAgreement on Ed25519", agreeing_ed25519, 0, NULL, false, NULL, "only EC keys may have keyAgreement"},
-    {"encipherOnly alone", NULL, 0, "2.5.29.15", true, "03020081", "encipherOnly, decipherOnly need agreement"},
-    {"no extKeyUsage", NULL, 0, "2.5.29.37", false, NULL, "extKeyUsage must not be empty"},
-    {"empty extKeyUsage", NULL, 0, "2.5.29.37", false, "3000", "extKeyUsage must not be empty"},
-    {"any", NULL, 0, "2.5.29.37", false, "3010" SERVER_AUTH "0604551d2500", "extKeyUsage must not be any"},
-    {"OCSPSigning", NULL, 0, "2.5.29.37", false, "3014" SERVER_AUTH "06082b06010505070309",
-     "extKeyUsage must not sign OCSP responses"},
-    {"timeStamping uncritical", NULL, 0, "2.5.29.37", false, "300a06082b06010505070308",
-     "timeStamping must be alone and critical"},
-    {"timeStamping beside another", NULL, 0, "2.5.29.37", true, "3014" SERVER_AUTH "06082b06010505070308",
-     "timeStamping must be alone and critical"},
-    {"serverAuth twice", NULL, 0, "2.5.29.37", false, "3014" SERVER_AUTH SERVER_AUTH,
-     "no extended key usage may occur twice"},
-    {"one of two EKUs not allowed", fewer_ekus, 0, NULL, false, NULL, "extKeyUsage must be the CA's to give"},
-    {"no SKI", NULL, 0, "2.5.29.14", false, NULL, "SKI must be there and not critical"},
-    {"SKI of another key", NULL, 0, "2.5.29.14", false, "04140102030405060708091011121314151617181920",
-     "SKI must be of the key"},
-    {"no AKI", NULL, 0, "2.5.29.35", false, NULL, "AKI must be there and not critical"},
-    {"AKI without key identifier", NULL, 0, "2.5.29.35", false, "3000", "AKI must be there and not critical"},
-    {"AKI of another CA", other_ca_key, 0, NULL, false, NULL, "AKI must be the CA's"},
-    {"empty AIA", NULL, 0, "1.3.6.1.5.5.7.1.1", false, "3000", "authorityInfoAccess must hold URLs"},
-    {"AIA with an empty URL", NULL, 0, "1.3.6.1.5.5.7.1.1", false, "300e300c06082b060105050730018600",
-     "authorityInfoAccess must hold URLs"},
-    {"empty CDP", NULL, 0, "2.5.29.31", false, "3000", "cRLDistributionPoints must hold URLs"},
-    {"CDP with an empty URL", NULL, 0, "2.5.29.31", false, "30083006a004a0028600",
-     "cRLDistributionPoints must hold URLs"},
-    {"tlsfeature 17", NULL, 0, "1.3.6.1.5.5.7.1.24", false, "3003020111",
-     "tlsfeature must be status_request alone"},
-    {"noRevAvail that is no NULL", NULL, 0, "2.5.29.56", false, "3000", "noRevAvail must be NULL"},
-    {"noRevAvail beside OCSP", NULL, 0, "2.5.29.56", false, "0500", "noRevAvail excludes OCSP, CRL, tlsfeature"},
-    {"noRevAvail for 90 days", no_rev_avail_for_long, 0, NULL, false, NULL, "noRevAvail needs a life below one hour"},
-    {"no policies in the list", NULL, 0, "2.5.29.32", false, "3000", "certificatePolicies must not be empty"},
-    {"a policy twice", NULL, 0, "2.5.29.32", false, "30143008060667810c0102013008060667810c010201", "no policy may occur twice"},
-    {"one of two policies not allowed", NULL, 0, "2.5.29.32", false, "300f3008060667810c010201300306012a",
-     "policies must be the CA's to give"},
-    {"neither subject nor names", NULL, 0, "2.5.29.17", false, NULL, "subject and subjectAltName are both missing"},
-    {"empty SAN", NULL, 0, "2.5.29.17", true, "3000", "subjectAltName must not be empty"},
-    {"uncritical SAN without subject", NULL, 0, "2.5.29.17", false, "30058203616263",
-     "without subject the names must be critical"},
-    {"second dNSName with underscore", NULL, 0, "2.5.29.17", true, "300a82036162638203615f63",
-     "dNSName must be a host name or wildcard"},
-    {"NUL in a dNSName", NULL, 0, "2.5.29.17", true, "30058203610063", "dNSName must be a host name or wildcard"},
-    {"three octets", NULL, 0, "2.5.29.17", true, "300a82036162638703c00002", "iPAddress must have 4 or 16 octets"},
-    {"mailbox without at sign", NULL, 0, "2.5.29.17", true, "300a82036162638103616263",
-     "rfc822Name must be a mailbox in ASCII"},
-    {"relative URI", NULL, 0, "2.5.29.17", true, "300a82036162638603616263", "URI must be absolute and in ASCII"},
-    {"registeredID", NULL, 0, "2.5.29.17", true, "3009820361626388022a03", "subjectAltName must hold known types only"},
-    {"otherName that is no UPN", NULL, 0, "2.5.29.17", true, "300ba00906022a03a0030c0161",
-     "subjectAltName must hold known types only"},
-    {"a name twice", NULL, 0, "2.5.29.17", true, "300a82036162638203616263", "no name may occur twice"},
-    {"one of two names outside", one_name_outside, 0, NULL, false, NULL, "names must be inside the CA's constraints"},
-    {"one of two names excluded", one_name_excluded, 0, NULL, false, NULL,
-     "names must be inside the CA's constraints"},
+    {"v1",                              NULL,                  FIELD_VERSION,   NULL,                 false, "a003020100",                                   "version must be v3"                     },
+    {"a BOOLEAN of 01",                 ber_boolean,           0,               NULL,                 false, NULL,                                           "encoding must be DER"                   },
+    {"negative serial",                 NULL,                  FIELD_SERIAL,    NULL,                 false, "020180",                                       "serial must be positive"                },
+    {"serial zero",                     NULL,                  FIELD_SERIAL,    NULL,                 false, "020100",                                       "serial must be positive"                },
+    {"serial of 21 octets",             NULL,                  FIELD_SERIAL,    NULL,                 false,
+     "0215010203040506070809101112131415161718192021",                                                                                                       "serial must have at most 20 octets"     },
+    {"ECDSA with parameters",           NULL,                  FIELD_ALGORITHM, NULL,                 false, "300c06082a8648ce3d0403020500",
+     "signature algorithm must be the CA's"                                                                                                                                                           },
+    {"another algorithm",               NULL,                  FIELD_ALGORITHM, NULL,                 false, "300a06082a8648ce3d040303",
+     "signature algorithm must be the CA's"                                                                                                                                                           },
+    {"no issuer",                       without_issuer,        0,               NULL,                 false, NULL,                                           "issuer must not be empty"               },
+    {"another issuer",                  other_ca_name,         0,               NULL,                 false, NULL,
+     "issuer must be the CA's subject octets"                                                                                                                                                         },
+    {"no seconds",                      NULL,                  FIELD_VALIDITY,  NULL,                 false, no_seconds,
+     "times must have seconds and end in Z"                                                                                                                                                           },
+    {"2026 as GeneralizedTime",         NULL,                  FIELD_VALIDITY,  NULL,                 false, generalized_before_2050,
+     "times before 2050 must be UTCTime"                                                                                                                                                              },
+    {"backwards",                       NULL,                  FIELD_VALIDITY,  NULL,                 false, end_before_start,
+     "notBefore must be before notAfter"                                                                                                                                                              },
+    {"longer than the CA",              shorter_ca,            0,               NULL,                 false, NULL,                                           "validity must lie inside the CA's"      },
+    {"older than the CA",               younger_ca,            0,               NULL,                 false, NULL,                                           "validity must lie inside the CA's"      },
+    {"a second above the ceiling",      lower_ceiling,         0,               NULL,                 false, NULL,
+     "life must not exceed the ceiling"                                                                                                                                                               },
+    {"empty common name",               NULL,                  FIELD_SUBJECT,   NULL,                 false, "300b3109300706035504030c00",
+     "subject attributes must have values"                                                                                                                                                            },
+    {"common name of 65",               long_common_name,      0,               NULL,                 false, NULL,
+     "common name must be at most 64 characters"                                                                                                                                                      },
+    {"country in UTF-8",                NULL,                  FIELD_SUBJECT,   NULL,                 false, "300d310b300906035504060c024154",
+     "country must be 2 printable letters"                                                                                                                                                            },
+    {"weak key",                        weak_key,              0,               NULL,                 false, NULL,                                           "key must be one that we know"           },
+    {"unique identifier",               unique_id,             0,               NULL,                 false, NULL,                                           "unique identifiers must be absent"      },
+    {"extensions twice",                every_extension_twice, 0,               NULL,                 false, NULL,
+     "no extension may occur twice"                                                                                                                                                                   },
+    {"AKI that is none",                NULL,                  0,               "2.5.29.35",          false, "0500",                                         "extensions must be readable"            },
+    {"SAN that is none",                NULL,                  0,               "2.5.29.17",          true,  "0500",                                         "extensions must be readable"            },
+    {"unknown critical extension",      NULL,                  0,               "1.2.3.4",            true,  "0500",
+     "critical extension is none of a leaf"                                                                                                                                                           },
+    {"policyConstraints",               NULL,                  0,               "2.5.29.36",          false, "3003800100",
+     "extensions of a CA must be absent"                                                                                                                                                              },
+    {"no basicConstraints",             NULL,                  0,               "2.5.29.19",          false, NULL,                                           bc_critical                              },
+    {"uncritical basicConstraints",     NULL,                  0,               "2.5.29.19",          false, "3000",                                         bc_critical                              },
+    {"CA:TRUE",                         NULL,                  0,               "2.5.29.19",          true,  "30030101ff",                                   "basicConstraints must not say CA"       },
+    {"path length",                     NULL,                  0,               "2.5.29.19",          true,  "3003020100",                                   no_path_length                           },
+    {"no keyUsage",                     NULL,                  0,               "2.5.29.15",          false, NULL,                                           "keyUsage must be there and critical"    },
+    {"uncritical keyUsage",             NULL,                  0,               "2.5.29.15",          false, "03020780",
+     "keyUsage must be there and critical"                                                                                                                                                            },
+    {"empty keyUsage",                  NULL,                  0,               "2.5.29.15",          true,  "030100",                                       "keyUsage must not be empty"             },
+    {"keyCertSign",                     NULL,                  0,               "2.5.29.15",          true,  "03020284",                                     "keyUsage must not sign certificates"    },
+    {"cRLSign",                         NULL,                  0,               "2.5.29.15",          true,  "03020182",                                     "keyUsage must not sign certificates"    },
+    {"keyEncipherment on EC",           NULL,                  0,               "2.5.29.15",          true,  "030205a0",                                     rsa_enciphers                            },
+    {"dataEncipherment on EC",          NULL,                  0,               "2.5.29.15",          true,  "03020490",                                     rsa_enciphers                            },
+    {"keyAgreement on Ed25519",         agreeing_ed25519,      0,               NULL,                 false, NULL,
+     "only EC keys may have keyAgreement"                                                                                                                                                             },
+    {"encipherOnly alone",              NULL,                  0,               "2.5.29.15",          true,  "03020081",
+     "encipherOnly, decipherOnly need agreement"                                                                                                                                                      },
+    {"no extKeyUsage",                  NULL,                  0,               "2.5.29.37",          false, NULL,                                           "extKeyUsage must not be empty"          },
+    {"empty extKeyUsage",               NULL,                  0,               "2.5.29.37",          false, "3000",                                         "extKeyUsage must not be empty"          },
+    {"any",                             NULL,                  0,               "2.5.29.37",          false, "3010" SERVER_AUTH "0604551d2500",
+     "extKeyUsage must not be any"                                                                                                                                                                    },
+    {"OCSPSigning",                     NULL,                  0,               "2.5.29.37",          false, "3014" SERVER_AUTH "06082b06010505070309",
+     "extKeyUsage must not sign OCSP responses"                                                                                                                                                       },
+    {"timeStamping uncritical",         NULL,                  0,               "2.5.29.37",          false, "300a06082b06010505070308",
+     "timeStamping must be alone and critical"                                                                                                                                                        },
+    {"timeStamping beside another",     NULL,                  0,               "2.5.29.37",          true,
+     "3014" SERVER_AUTH "06082b06010505070308",                                                                                                              "timeStamping must be alone and critical"},
+    {"serverAuth twice",                NULL,                  0,               "2.5.29.37",          false, "3014" SERVER_AUTH SERVER_AUTH,
+     "no extended key usage may occur twice"                                                                                                                                                          },
+    {"one of two EKUs not allowed",     fewer_ekus,            0,               NULL,                 false, NULL,
+     "extKeyUsage must be the CA's to give"                                                                                                                                                           },
+    {"no SKI",                          NULL,                  0,               "2.5.29.14",          false, NULL,                                           "SKI must be there and not critical"     },
+    {"SKI of another key",              NULL,                  0,               "2.5.29.14",          false,
+     "04140102030405060708091011121314151617181920",                                                                                                         "SKI must be of the key"                 },
+    {"no AKI",                          NULL,                  0,               "2.5.29.35",          false, NULL,                                           "AKI must be there and not critical"     },
+    {"AKI without key identifier",      NULL,                  0,               "2.5.29.35",          false, "3000",
+     "AKI must be there and not critical"                                                                                                                                                             },
+    {"AKI of another CA",               other_ca_key,          0,               NULL,                 false, NULL,                                           "AKI must be the CA's"                   },
+    {"empty AIA",                       NULL,                  0,               "1.3.6.1.5.5.7.1.1",  false, "3000",
+     "authorityInfoAccess must hold URLs"                                                                                                                                                             },
+    {"AIA with an empty URL",           NULL,                  0,               "1.3.6.1.5.5.7.1.1",  false,
+     "300e300c06082b060105050730018600",                                                                                                                     "authorityInfoAccess must hold URLs"     },
+    {"empty CDP",                       NULL,                  0,               "2.5.29.31",          false, "3000",                                         "cRLDistributionPoints must hold URLs"   },
+    {"CDP with an empty URL",           NULL,                  0,               "2.5.29.31",          false, "30083006a004a0028600",
+     "cRLDistributionPoints must hold URLs"                                                                                                                                                           },
+    {"tlsfeature 17",                   NULL,                  0,               "1.3.6.1.5.5.7.1.24", false, "3003020111",
+     "tlsfeature must be status_request alone"                                                                                                                                                        },
+    {"noRevAvail that is no NULL",      NULL,                  0,               "2.5.29.56",          false, "3000",                                         "noRevAvail must be NULL"                },
+    {"noRevAvail beside OCSP",          NULL,                  0,               "2.5.29.56",          false, "0500",
+     "noRevAvail excludes OCSP, CRL, tlsfeature"                                                                                                                                                      },
+    {"noRevAvail for 90 days",          no_rev_avail_for_long, 0,               NULL,                 false, NULL,
+     "noRevAvail needs a life below one hour"                                                                                                                                                         },
+    {"no policies in the list",         NULL,                  0,               "2.5.29.32",          false, "3000",
+     "certificatePolicies must not be empty"                                                                                                                                                          },
+    {"a policy twice",                  NULL,                  0,               "2.5.29.32",          false, "30143008060667810c0102013008060667810c010201",
+     "no policy may occur twice"                                                                                                                                                                      },
+    {"one of two policies not allowed", NULL,                  0,               "2.5.29.32",          false,
+     "300f3008060667810c010201300306012a",                                                                                                                   "policies must be the CA's to give"      },
+    {"neither subject nor names",       NULL,                  0,               "2.5.29.17",          false, NULL,
+     "subject and subjectAltName are both missing"                                                                                                                                                    },
+    {"empty SAN",                       NULL,                  0,               "2.5.29.17",          true,  "3000",                                         "subjectAltName must not be empty"       },
+    {"uncritical SAN without subject",  NULL,                  0,               "2.5.29.17",          false, "30058203616263",
+     "without subject the names must be critical"                                                                                                                                                     },
+    {"second dNSName with underscore",  NULL,                  0,               "2.5.29.17",          true,  "300a82036162638203615f63",
+     "dNSName must be a host name or wildcard"                                                                                                                                                        },
+    {"NUL in a dNSName",                NULL,                  0,               "2.5.29.17",          true,  "30058203610063",
+     "dNSName must be a host name or wildcard"                                                                                                                                                        },
+    {"three octets",                    NULL,                  0,               "2.5.29.17",          true,  "300a82036162638703c00002",
+     "iPAddress must have 4 or 16 octets"                                                                                                                                                             },
+    {"mailbox without at sign",         NULL,                  0,               "2.5.29.17",          true,  "300a82036162638103616263",
+     "rfc822Name must be a mailbox in ASCII"                                                                                                                                                          },
+    {"relative URI",                    NULL,                  0,               "2.5.29.17",          true,  "300a82036162638603616263",
+     "URI must be absolute and in ASCII"                                                                                                                                                              },
+    {"registeredID",                    NULL,                  0,               "2.5.29.17",          true,  "3009820361626388022a03",
+     "subjectAltName must hold known types only"                                                                                                                                                      },
+    {"otherName that is no UPN",        NULL,                  0,               "2.5.29.17",          true,  "300ba00906022a03a0030c0161",
+     "subjectAltName must hold known types only"                                                                                                                                                      },
+    {"a name twice",                    NULL,                  0,               "2.5.29.17",          true,  "300a82036162638203616263",
+     "no name may occur twice"                                                                                                                                                                        },
+    {"one of two names outside",        one_name_outside,      0,               NULL,                 false, NULL,
+     "names must be inside the CA's constraints"                                                                                                                                                      },
+    {"one of two names excluded",       one_name_excluded,     0,               NULL,                 false, NULL,
+     "names must be inside the CA's constraints"                                                                                                                                                      },
 };
 
 static void prepare(struct parts *it, TALLOC_CTX *ctx)
@@ -275,8 +337,7 @@ static void break_it(struct parts *it, size_t i)
     if (broken[i].alter)
         broken[i].alter(it);
     else if (broken[i].oid)
-        change_extension(it, broken[i].oid, broken[i].critical,
-                         broken[i].hex);
+        change_extension(it, broken[i].oid, broken[i].critical, broken[i].hex);
     else
         it->fields[broken[i].field] = hex(it->ctx, broken[i].hex);
 }
@@ -334,21 +395,26 @@ Test(lint, what_we_compose_has_no_error)
         wish.must_staple = true;
         text_list_add(scratch, &wish.policies, "2.23.140.1.2.1");
         cr_expect(certificate_lint(scratch, test_compose(scratch, &ca->facts, &wish), &ca->facts,
-                                   &warnings, &fault), "%s: %s", kinds[i], fault.detail);
+                                   &warnings, &fault),
+                  "%s: %s", kinds[i], fault.detail);
         wish.short_lived = true;
         wish.not_after = wish.not_before + 3599;
         cr_expect(certificate_lint(scratch, test_compose(scratch, &ca->facts, &wish), &ca->facts,
-                                   &warnings, &fault), "%s: %s", kinds[i], fault.detail);
+                                   &warnings, &fault),
+                  "%s: %s", kinds[i], fault.detail);
         wish.ekus = EKU_TIME_STAMPING;
         cr_expect(certificate_lint(scratch, test_compose(scratch, &ca->facts, &wish), &ca->facts,
-                                   &warnings, &fault), "%s: %s", kinds[i], fault.detail);
+                                   &warnings, &fault),
+                  "%s: %s", kinds[i], fault.detail);
         cr_expect_eq(warnings.count, 0);
     }
 }
 
 Test(lint, warnings_are_told_and_do_not_refuse)
 {
-    static const struct rdn subject[] = {{"2.5.4.3", RDN_UTF8, "other.example.com"}};
+    static const struct rdn subject[] = {
+        {"2.5.4.3", RDN_UTF8, "other.example.com"}
+    };
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     const struct test_ca *ca = test_ca(scratch, "P-256", NULL);
     struct issuer_facts facts = ca->facts;
@@ -360,8 +426,9 @@ Test(lint, warnings_are_told_and_do_not_refuse)
     wish.subject_count = 1;
     wish.not_after = wish.not_before + 398 * DAY + 1;
     text_list_add(scratch, &facts.crl_urls, "https://pki.example/crl");
-    cr_expect(certificate_lint(scratch, test_compose(scratch, &facts, &wish), &facts, &warnings,
-                               &fault), "%s", fault.detail);
+    cr_expect(
+        certificate_lint(scratch, test_compose(scratch, &facts, &wish), &facts, &warnings, &fault),
+        "%s", fault.detail);
     cr_assert_eq(warnings.count, 3);
     cr_expect_str_eq(warnings.items[0], "RFC 5280 8: URLs for revocation should not be https");
     cr_expect_str_eq(warnings.items[1], "BR 6.3.2: a server's life should be at most 398 days");

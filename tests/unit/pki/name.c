@@ -155,6 +155,8 @@ Test(name, octets_become_text_and_back)
 }
 
 #define SENTENCE "CSR Subject.CommonName rejected: "
+#define MIXED_SCRIPTS                                                                              \
+    SENTENCE "mixes ASCII letters with another script, character U+03B1 at byte offset 0"
 
 static const struct {
     const char *about;
@@ -162,37 +164,37 @@ static const struct {
     size_t length;
     const char *detail; /* NULL: accepted */
 } texts[] = {
-    {"ASCII",                             "a",                        1,  NULL                                                                                 },
-    {"Latin with marks",                  "M\xc3\xbcller",            7,  NULL                                                                                 },
-    {"another script",                    "\xd0\xbf\xd1\x80",         4,  NULL                                                                                 },
-    {"two scripts in two labels",         "\xd0\xbf\xd1\x80.example", 12, NULL                                                                                 },
+    {"ASCII",                             "a",                        1,  NULL                                                            },
+    {"Latin with marks",                  "M\xc3\xbcller",            7,  NULL                                                            },
+    {"another script",                    "\xd0\xbf\xd1\x80",         4,  NULL                                                            },
+    {"two scripts in two labels",         "\xd0\xbf\xd1\x80.example", 12, NULL                                                            },
     {"zero-width space",                  "abcd\xe2\x80\x8b",         7,
-     SENTENCE "contains zero-width character U+200B at byte offset 4"                                                                                          },
+     SENTENCE "contains zero-width character U+200B at byte offset 4"                                                                     },
     {"zero-width joiner",                 "\xe2\x80\x8d",             3,
-     SENTENCE "contains zero-width character U+200D at byte offset 0"                                                                                          },
-    {"hyphen U+2010, behind the joiners", "\xe2\x80\x90",             3,  NULL                                                                                 },
+     SENTENCE "contains zero-width character U+200D at byte offset 0"                                                                     },
+    {"hyphen U+2010, behind the joiners", "\xe2\x80\x90",             3,  NULL                                                            },
     {"word joiner",                       "a\xe2\x81\xa0",            4,
-     SENTENCE "contains zero-width character U+2060 at byte offset 1"                                                                                          },
+     SENTENCE "contains zero-width character U+2060 at byte offset 1"                                                                     },
     {"byte order mark",
      "\xef\xbb\xbf"
-     "a",                                                             4,  SENTENCE "contains zero-width character U+FEFF at byte offset 0"                     },
+     "a",                                                             4,  SENTENCE "contains zero-width character U+FEFF at byte offset 0"},
     {"override",                          "a\xe2\x80\xae",            4,
-     SENTENCE "contains bidirectional control U+202E at byte offset 1"                                                                                         },
+     SENTENCE "contains bidirectional control U+202E at byte offset 1"                                                                    },
     {"isolate",                           "a\xe2\x81\xa6",            4,
-     SENTENCE "contains bidirectional control U+2066 at byte offset 1"                                                                                         },
-    {"NUL",                               "a\0b",                     3,  SENTENCE "contains NUL U+0000 at byte offset 1"                                      },
-    {"line feed",                         "a\nb",                     3,  SENTENCE "contains control character U+000A at byte offset 1"                        },
-    {"delete",                            "a\x7f",                    2,  SENTENCE "contains control character U+007F at byte offset 1"                        },
-    {"C1",                                "a\xc2\x85",                3,  SENTENCE "contains control character U+0085 at byte offset 1"                        },
-    {"no-break space",                    "a\xc2\xa0",                3,  NULL                                                                                 },
+     SENTENCE "contains bidirectional control U+2066 at byte offset 1"                                                                    },
+    {"NUL",                               "a\0b",                     3,  SENTENCE "contains NUL U+0000 at byte offset 1"                 },
+    {"line feed",                         "a\nb",                     3,  SENTENCE "contains control character U+000A at byte offset 1"   },
+    {"delete",                            "a\x7f",                    2,  SENTENCE "contains control character U+007F at byte offset 1"   },
+    {"C1",                                "a\xc2\x85",                3,  SENTENCE "contains control character U+0085 at byte offset 1"   },
+    {"no-break space",                    "a\xc2\xa0",                3,  NULL                                                            },
     {"Cyrillic in Latin",                 "p\xd0\xb0ypal.example",    15,
-     SENTENCE "mixes ASCII letters with another script, character U+0430 at byte offset 1"                                                                     },
+     SENTENCE "mixes ASCII letters with another script, character U+0430 at byte offset 1"                                                },
     {"mixed in the last label",           "example.c\xd0\xbem",       12,
-     SENTENCE "mixes ASCII letters with another script, character U+043E at byte offset 9"                                                                     },
+     SENTENCE "mixes ASCII letters with another script, character U+043E at byte offset 9"                                                },
     {"Greek in Latin",
      "\xce\xb1"
-     "bc",                                                            4,  SENTENCE "mixes ASCII letters with another script, character U+03B1 at byte offset 0"},
-    {"broken UTF-8",                      "a\xff",                    2,  SENTENCE "\"a\\xff\" is not valid UTF-8"                                             },
+     "bc",                                                            4,  MIXED_SCRIPTS                                                   },
+    {"broken UTF-8",                      "a\xff",                    2,  SENTENCE "\"a\\xff\" is not valid UTF-8"                        },
 };
 
 Test(name, text_follows_the_unicode_rules)

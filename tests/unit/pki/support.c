@@ -3,6 +3,7 @@
 
 #include <openssl/rsa.h>
 #include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
 #include <string.h>
 
 #include "core/memory.h"
@@ -136,6 +137,28 @@ struct bytes test_compose(TALLOC_CTX *ctx, const struct issuer_facts *facts,
     cr_assert(certificate_compose(ctx, facts, wish, test_serial, &tbs, &fault), "%s: %s",
               fault.field, fault.detail);
     return tbs;
+}
+
+X509 *test_leaf(TALLOC_CTX *ctx, const struct test_ca *ca, const struct certificate_wish *wish)
+{
+    const struct bytes tbs = test_compose(ctx, &ca->facts, wish);
+    return test_x509(ctx, test_certificate(ctx, ca, tbs));
+}
+
+char *test_extension_text(TALLOC_CTX *ctx, X509 *x509, int nid)
+{
+    AUTO(BIO) *out = BIO_new(BIO_s_mem());
+    const int index = X509_get_ext_by_NID(x509, nid, -1);
+    char *text = NULL;
+
+    if (index < 0)
+        return mem_text(ctx, "absent");
+    X509_EXTENSION *extension = X509_get_ext(x509, index);
+    cr_assert_eq(X509_get_ext_by_NID(x509, nid, index), -1);
+    cr_assert_eq(X509V3_EXT_print(out, extension, 0, 0), 1);
+    const long size = BIO_get_mem_data(out, &text);
+    return mem_printf(ctx, "%s%.*s", X509_EXTENSION_get_critical(extension) ? "critical " : "",
+                      (int)size, text);
 }
 
 int test_verify(const struct test_ca *ca, X509 *leaf, int64_t when)

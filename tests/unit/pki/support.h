@@ -41,6 +41,10 @@ struct certificate_wish test_wish(TALLOC_CTX *ctx);
 /* Composes, fails the test when refused. */
 struct bytes test_compose(TALLOC_CTX *ctx, const struct issuer_facts *facts,
                           const struct certificate_wish *wish);
+/* test_compose, signed. */
+X509 *test_leaf(TALLOC_CTX *ctx, const struct test_ca *ca, const struct certificate_wish *wish);
+/* OpenSSL's own words for one extension, or "absent"; fails the test when it is there twice. */
+char *test_extension_text(TALLOC_CTX *ctx, X509 *x509, int nid);
 /* X509_V_OK or why `leaf` is not good under `ca` at `when`, strictly. */
 int test_verify(const struct test_ca *ca, X509 *leaf, int64_t when);
 

@@ -1,0 +1,26 @@
+/* tests/fuzz/pki_spki.c: keys as the signer walks them; OpenSSL must size each of them alike. */
+#include <openssl/x509.h>
+#include <stdlib.h>
+
+#include "core/auto.h"
+#include "core/memory.h"
+#include "pki/key.h"
+
+#include "core/banned.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const uint8_t *at = mem_copy(scratch, data, size);
+    struct key_facts walked;
+    struct key_facts decoded;
+    struct fault fault = {0};
+
+    if (!key_facts_from_spki((struct bytes){at, size}, &walked, &fault))
+        return 0;
+    AUTO(EVP_PKEY) *key = d2i_PUBKEY(NULL, &at, (long)size);
+    if (key && (!key_facts_from_pkey(key, &decoded, &fault) || decoded.bits != walked.bits))
+        abort();
+    return 0;
+}

@@ -1,0 +1,145 @@
+/* tests/unit/pki/compose_ca.c: certificates of CAs, their constraints, and what is refused. */
+#include "support.h"
+
+#include <openssl/x509v3.h>
+#include <string.h>
+
+#include "core/banned.h"
+
+static void constrain(struct ca_wish *wish)
+{
+    static char company[] = "example.com";
+    static char corporate[] = ".corp.test";
+    static char bad[] = "bad.example.com";
+    static char *permitted[] = {company, corporate};
+    static char *excluded[] = {bad};
+    wish->permitted_dns = (struct text_list){permitted, 2};
+    wish->excluded_dns = (struct text_list){excluded, 1};
+    wish->path_len = 0;
+}
+
+/* OpenSSL enforces what we wrote into the CA: our facts are left empty on purpose. */
+Test(compose_ca, ca_with_name_constraints)
+{
+    static const struct {
+        const char *name;
+        int result;
+    } cases[] = {
+        {"www.example.com", X509_V_OK                     },
+        {"bad.example.com", X509_V_ERR_EXCLUDED_VIOLATION },
+        {"a.corp.test",     X509_V_OK                     },
+        {"example.org",     X509_V_ERR_PERMITTED_VIOLATION},
+    };
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const struct test_ca *ca = test_ca(scratch, "P-256", constrain);
+
+    cr_expect_str_eq(test_extension_text(scratch, ca->x509, NID_name_constraints),
+                     "critical Permitted:\n  DNS:example.com\n  DNS:.corp.test\n"
+                     "Excluded:\n  DNS:bad.example.com");
+    cr_expect_str_eq(test_extension_text(scratch, ca->x509, NID_basic_constraints),
+                     "critical CA:TRUE, pathlen:0");
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct certificate_wish wish = test_wish(scratch);
+        wish.names = (struct name_list){0};
+        name_list_add(scratch, &wish.names, NAME_DNS, cases[i].name);
+        cr_expect_eq(test_verify(ca, test_leaf(scratch, ca, &wish), TEST_NOW), cases[i].result,
+                     "%s", cases[i].name);
+    }
+}
+
+Test(compose_ca, ca_certificates)
+{
+    static const struct rdn subject[] = {
+        {"2.5.4.3", RDN_UTF8, "Sub CA"}
+    };
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const struct test_ca *root = test_ca(scratch, "P-384", NULL);
+    EVP_PKEY *key = test_key(scratch, "P-256");
+    struct ca_wish wish = {
+        subject, 1, test_spki(scratch, key), TEST_NOW, root->facts.not_after + DAY, 0, {0}, {0}};
+    struct bytes tbs;
+    struct fault fault = {0};
+
+    cr_assert(certificate_compose_ca(scratch, &root->facts, &wish, SIGNATURE_ECDSA_SHA256,
+                                     test_serial, &tbs, &fault),
+              "%s", fault.detail);
+    X509 *sub = test_x509(scratch, test_certificate(scratch, root, tbs));
+    cr_expect_eq(test_verify(root, sub, TEST_NOW), X509_V_OK);
+    cr_expect_eq(X509_check_ca(sub), 1);
+    cr_expect_eq(X509_get_pathlen(sub), 0);
+    cr_expect_str_eq(test_extension_text(scratch, sub, NID_key_usage),
+                     "critical Certificate Sign, CRL Sign");
+    cr_expect_eq(ASN1_TIME_cmp_time_t(X509_get0_notAfter(sub), root->facts.not_after), 0);
+    cr_expect_str_eq(test_extension_text(scratch, root->x509, NID_basic_constraints),
+                     "critical CA:TRUE");
+    cr_expect_eq(X509_check_purpose(root->x509, X509_PURPOSE_CRL_SIGN, 1), 1);
+}
+
+static void ca_without_subject(struct ca_wish *wish)
+{
+    wish->subject_count = 0;
+}
+static void ca_path_len(struct ca_wish *wish)
+{
+    wish->path_len = -2;
+}
+static void ca_no_life(struct ca_wish *wish)
+{
+    wish->not_after = wish->not_before;
+}
+static void ca_wildcard_constraint(struct ca_wish *wish)
+{
+    static char company[] = "example.com";
+    static char wildcard[] = "*.example.org";
+    static char *permitted[] = {company, wildcard};
+    wish->permitted_dns = (struct text_list){permitted, 2};
+}
+static void ca_good(struct ca_wish *wish)
+{
+    wish->path_len = 3;
+}
+
+static const struct {
+    const char *about;
+    const char *kind;
+    void (*alter)(struct ca_wish *wish);
+    const char *field;
+} ca_attempts[] = {
+    {"good",                     "P-256",   ca_good,                NULL              },
+    {"no subject",               "P-256",   ca_without_subject,     "subject"         },
+    {"path length -2",           "P-256",   ca_path_len,            "path_len"        },
+    {"no life",                  "P-256",   ca_no_life,             "not_after"       },
+    {"wildcard as constraint",   "P-256",   ca_wildcard_constraint, "name_constraints"},
+    {"Ed25519 key",              "Ed25519", ca_good,                "spki"            },
+    {"P-521 key",                "P-521",   ca_good,                "spki"            },
+    {"key of another algorithm", "P-384",   ca_good,                "spki"            },
+};
+
+Test(compose_ca, ca_wishes_are_checked)
+{
+    static const struct rdn subject[] = {
+        {"2.5.4.3", RDN_UTF8, "Sub CA"}
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(ca_attempts); i++) {
+        AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+        struct ca_wish wish = {subject,
+                               1,
+                               test_spki(scratch, test_key(scratch, ca_attempts[i].kind)),
+                               TEST_NOW,
+                               TEST_NOW + DAY,
+                               -1,
+                               {0},
+                               {0}};
+        struct bytes tbs = {NULL, 77};
+        struct fault fault = {0};
+        ca_attempts[i].alter(&wish);
+        const bool good = certificate_compose_ca(scratch, NULL, &wish, SIGNATURE_ECDSA_SHA256,
+                                                 test_serial, &tbs, &fault);
+        cr_expect_eq(good, ca_attempts[i].field == NULL, "%s: %s", ca_attempts[i].about,
+                     fault.detail);
+        if (!good) {
+            cr_expect_str_eq(fault.field, ca_attempts[i].field, "%s", ca_attempts[i].about);
+            cr_expect_eq(tbs.size, 77, "%s", ca_attempts[i].about);
+        }
+    }
+}
