@@ -164,25 +164,12 @@ doctor_role_works()
     as_user "$1" env -i "PATH=$clean_path" psql -h "$pg_socket" -U "$2" -X -q -A -t -d certctl -c 'SELECT 1' >/dev/null 2>&1
 }
 
-# What lines of JSON have to say to a person: the first with a cause, else the last.
-doctor_words()
-{
-    { grep -m 1 '"cause":' "$doctor_scratch" || tail -n 1 "$doctor_scratch"; } | sed -E 's/^\{.*"detail":"([^"]*)"(.*"cause":"([^"]*)")?.*$/\1; \3/' | head -c 240
-}
-
-# Every statement of a binary is prepared under its own role: tables, columns and grants at once.
 doctor_schema()
 {
-    doctor_list=''
-    for doctor_pair in certctl-probe:certctl-probe certctl-acme:certctl-acme certctl-jobs:certctl-job-housekeeping \
-        certctl-jobs:certctl-job-rate-limit-gc certctl-ca:certctl-job-ca-hierarchy certctl-ca:certctl-admin; do
-        with_settings "${doctor_pair%%:*}" "$run_dir/bin/${doctor_pair#*:}" --check-statements \
-            </dev/null >"$doctor_scratch" 2>&1 || doctor_list="$doctor_list ${doctor_pair#*:} ($(doctor_words))"
-    done
-    if [ -n "$doctor_list" ]; then
-        doctor_fail schema "statements of$doctor_list do not fit" "./run applies what is missing; $run_dir/log/migrate.log"
-    else
+    if statements_check >"$doctor_scratch"; then
         doctor_ok schema "version $(schema_version), every statement of every binary fits"
+    else
+        doctor_fail schema "$(grep -m 1 'does not fit' "$doctor_scratch")" "./run applies what is missing; $run_dir/log/migrate.log"
     fi
 }
 

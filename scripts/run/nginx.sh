@@ -107,5 +107,8 @@ health_up()
         die "/health does not answer 200" "$run_dir/log/probe.log" './run doctor looks at each part'
     wait_until 15 nginx_answers /acme/directory 200 ||
         die "/acme/directory does not answer 200" "$run_dir/log/acme.log" './run doctor looks at each part'
+    for health_name in $(pool_names); do
+        process_alive "$health_name" || die "$health_name has ended" "$run_dir/log/$health_name.log" './run doctor looks at each part'
+    done
     step_kept '/health and /acme/directory answer'
 }

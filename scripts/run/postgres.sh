@@ -134,7 +134,7 @@ pg_up()
         pg_what='new cluster, started'
     fi
     if pg_configure && process_alive postgres; then
-        process_stop postgres
+        process_stop postgres INT 60
         pg_what='restarted: its settings changed'
     fi
     if process_alive postgres && pg_answers; then

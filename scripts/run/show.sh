@@ -35,7 +35,8 @@ show_lines()
     show_lego=$run_dir/demo/lego
     [ -z "${SUDO_USER:-}" ] || show_lego=\~/certctl-lego
     show_run=$top/run
-    [ -z "${CERTCTL_RUN_DIR:-}" ] || show_run="CERTCTL_RUN_DIR=$run_dir $top/run"
+    case $show_run in *[!A-Za-z0-9/._+@-]*) show_run="'$show_run'" ;; esac
+    [ -z "${CERTCTL_RUN_DIR:-}" ] || show_run="CERTCTL_RUN_DIR=$run_dir $show_run"
     cat <<END
 
 ${bold}To paste$plain

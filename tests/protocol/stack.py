@@ -76,7 +76,7 @@ class Stack:
 
     def sql(self, statement):
         """Rows as lists of texts, as the owner of the cluster."""
-        command = ["psql", "-X", "-A", "-t", "-F", "\x1f", "-v", "ON_ERROR_STOP=1", "-h", os.path.join(self.dir, "run", "pg"),
+        command = ["psql", "-X", "-A", "-t", "-F", "\x1f", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-h", self.pg_socket,
                    "-d", "certctl", "-c", statement]
         if os.geteuid() == 0:
             command = ["runuser", "-u", "postgres", "--", *command]
