@@ -14,6 +14,8 @@ struct parameters {
     size_t count;
 };
 
+#define CONNECT_TIMEOUT_S INT64_C(5)
+
 /* Ours beside those of the URL, and the NULL at the end. */
 #define PARAMETERS_OF_OURS 7
 
@@ -54,7 +56,10 @@ static struct parameters connection_parameters(TALLOC_CTX *ctx, const struct db_
     struct parameters list = {mem_array(ctx, const char *, room),
                               mem_array(ctx, const char *, room), 0};
 
-    parameter_add(&list, "connect_timeout", "5");
+    parameter_add(
+        &list, "connect_timeout",
+        mem_printf(ctx, "%" PRId64,
+                   options->connect_timeout_s ? options->connect_timeout_s : CONNECT_TIMEOUT_S));
     parameter_add(&list, "tcp_user_timeout", "20000");
     if (options->role && !url_value(url, "user"))
         parameter_add(&list, "user", options->role);
@@ -140,25 +145,11 @@ void db_drop(struct db *db)
     db->prepared_count = 0;
 }
 
-bool db_ready(struct db *db, struct fault *fault)
-{
-    if (db->connection && connection_dead(db))
-        db_drop(db);
-    if (db->connection)
-        return true;
-    if (!db->in_transaction && !db->pinned)
-        return db_open(db, fault);
-
-    fault_set(fault, DATABASE_UNREACHABLE, NULL, "the database connection was lost");
-    fault_cause(fault, "lost with %s", db->in_transaction ? "its transaction" : "its session");
-    fault->retry_after_s = 5;
-    return false;
-}
-
 STATEMENT(db_schema_version, "SELECT coalesce(max(version::integer), 0) AS version"
                              "  FROM schema_migrations WHERE version ~ '^[0-9]{4}$'");
 
-bool db_connect(struct db *db, struct fault *fault)
+/* On the connection that is open. */
+static bool schema_check(struct db *db, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     int64_t version = 0;
@@ -173,6 +164,37 @@ bool db_connect(struct db *db, struct fault *fault)
                          "schema %" PRId64 ", this build serves %d to %d", version, DB_SCHEMA_LEAST,
                          DB_SCHEMA_MOST);
     return true;
+}
+
+/* A schema outside our range is met before the first statement of a request, not by it. */
+static bool db_open_checked(struct db *db, struct fault *fault)
+{
+    if (!db_open(db, fault))
+        return false;
+    if (!db->options.checks_schema || schema_check(db, fault))
+        return true;
+    db_drop(db);
+    return false;
+}
+
+bool db_ready(struct db *db, struct fault *fault)
+{
+    if (db->connection && connection_dead(db))
+        db_drop(db);
+    if (db->connection)
+        return true;
+    if (!db->in_transaction && !db->pinned)
+        return db_open_checked(db, fault);
+
+    fault_set(fault, DATABASE_UNREACHABLE, NULL, "the database connection was lost");
+    fault_cause(fault, "lost with %s", db->in_transaction ? "its transaction" : "its session");
+    fault->retry_after_s = 5;
+    return false;
+}
+
+bool db_connect(struct db *db, struct fault *fault)
+{
+    return db_ready(db, fault) && schema_check(db, fault);
 }
 
 bool db_pin(struct db *db, struct fault *fault)

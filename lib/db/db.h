@@ -67,8 +67,10 @@ struct db_options {
     const char *role;             /* user where the URL names none, e.g. "certctl_acme" */
     const char *application_name; /* the binary */
     int64_t statement_timeout_ms;
-    bool unnamed_statements; /* jobs: nothing is prepared by name */
-    const char *wake_dir;    /* where the wake sockets are; NULL: nobody is woken */
+    int64_t connect_timeout_s; /* 0: five; libpq takes two at least */
+    bool checks_schema;        /* each connection, before its first statement: SCHEMA_MISMATCH */
+    bool unnamed_statements;   /* jobs: nothing is prepared by name */
+    const char *wake_dir;      /* where the wake sockets are; NULL: nobody is woken */
 };
 
 /* Never fails: the connection is opened by the first query. Freeing it closes. */

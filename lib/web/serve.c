@@ -303,6 +303,8 @@ static void worker_open_db(struct worker *worker, const struct responder *respon
         .statement_timeout_ms = responder->statement_timeout_ms > 0
                                     ? responder->statement_timeout_ms
                                     : STATEMENT_TIMEOUT_MS,
+        .connect_timeout_s = responder->statement_timeout_ms / 1000,
+        .checks_schema = true,
         .wake_dir = mem_printf(worker->root, "%s/wake", worker->settings.runtime_dir),
     };
 

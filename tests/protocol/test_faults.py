@@ -66,6 +66,20 @@ class Faults(unittest.TestCase):
         der = csr(ec.generate_private_key(ec.SECP256R1()), ["database.example.org"])
         self.assertEqual(acme.finalize(order.json, der).status, 200)
 
+    def test_a_foreign_schema_is_refused(self):
+        acme = self.client()
+        self.stack.sql("INSERT INTO schema_migrations (version) VALUES ('9999')")
+        self.addCleanup(self.stack.sql, "DELETE FROM schema_migrations WHERE version = '9999'")
+        self.stack.kill("certctl-acme")  # each connection is checked when it is opened
+        self.stack.wait(lambda: len(self.stack.pids("certctl-acme")) >= 2, what="workers are back")
+        answer = acme.raw("GET", "/acme/profile/prof-test/directory")
+        self.assertEqual((answer.status, answer.type, answer.headers["Retry-After"]), (503, "serverInternal", "5"), answer)
+        self.assertIn("schema 9999", answer.json["detail"])
+        ready = acme.raw("GET", "/ready")
+        self.assertEqual((ready.status, ready.json["status"]), (503, "schema_mismatch"))
+        self.stack.sql("DELETE FROM schema_migrations WHERE version = '9999'")
+        self.assertEqual(acme.raw("GET", "/acme/profile/prof-test/directory").status, 200)
+
     def test_workers_killed_under_load(self):
         """A kill loses at most the request in flight; what a client holds is recorded, and once."""
         held, wrong = [], []

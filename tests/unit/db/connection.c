@@ -117,3 +117,24 @@ Test(db_connection, serves_its_range_of_schemas)
         cr_expect_str_eq(fault.detail, schemas[i].detail, "%s", schemas[i].about);
     }
 }
+
+STATEMENT(test_anything, "SELECT 1 AS one");
+
+/* A responder never asks for the check: it comes with the connection, each one. */
+Test(db_connection, checks_the_schema_of_each_connection_where_asked)
+{
+    AUTO(TALLOC_CTX) *ctx = talloc_new(NULL);
+    const char *database = fixture_database(ctx, true);
+    const struct db_options options = {.url = database, .checks_schema = true};
+    struct db *db = db_new(ctx, &options);
+    struct fault fault = {0};
+
+    cr_assert(db_query(ctx, db, &test_anything, &fault), "%s", fault.cause);
+    fixture_sql(ctx, database, "INSERT INTO schema_migrations VALUES ('0002')");
+    cr_expect(db_query(ctx, db, &test_anything, &fault), "a connection that is open goes on");
+    db_close(db);
+    cr_expect_null(db_query(ctx, db, &test_anything, &fault));
+    cr_expect_eq(fault.reason, SCHEMA_MISMATCH, "%s", fault.detail);
+    fixture_sql(ctx, database, "DELETE FROM schema_migrations WHERE version = '0002'");
+    cr_expect(db_query(ctx, db, &test_anything, &fault), "%s", fault.cause);
+}
