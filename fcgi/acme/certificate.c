@@ -74,7 +74,7 @@ static bool leaf_answer(struct request *request, struct response *response, cons
 bool acme_certificate(struct request *request, struct response *response, struct fault *fault)
 {
     struct acme_request *acme = acme_of(request);
-    enum wanted_form form;
+    enum wanted_form form = FORM_PEM;
 
     if (acme->payload)
         return fault_set(fault, INPUT_MALFORMED, NULL,

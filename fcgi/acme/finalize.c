@@ -179,7 +179,7 @@ bool acme_finalize(struct request *request, struct response *response, struct fa
     struct acme_request *acme = acme_of(request);
     const struct rows *rows = acme->order_rows;
     struct issue_result result = {0};
-    struct bytes csr;
+    struct bytes csr = {0};
 
     if (row_null(rows, 0, "order_id"))
         return fault_set(fault, RESOURCE_UNKNOWN, NULL, "no such order");

@@ -126,7 +126,7 @@ bool acme_identifiers_read(struct request *request, json_t *array,
     json_array_foreach (array, index, entry) {
         const char *type = json_text_at(entry, "type");
         const char *value = json_text_at(entry, "value");
-        struct acme_identifier identifier;
+        struct acme_identifier identifier = {0};
         struct fault why = {0};
 
         if (identifier_read(request, type, value, &identifier, &why)) {

@@ -109,7 +109,8 @@ static struct bytes order_hash(struct request *request, const struct acme_identi
         text_list_add(
             request, &lines,
             mem_printf(request, "%s:%s", identifiers->items[i].type, identifiers->items[i].value));
-    qsort(lines.items, lines.count, sizeof(lines.items[0]), compare_lines);
+    if (lines.items)
+        qsort(lines.items, lines.count, sizeof(lines.items[0]), compare_lines);
     const char *text = mem_printf(
         request, "%s\n%s\n%lld\n%lld", text_list_join(request, &lines, "\n"),
         acme_of(request)->profile->id, (long long)order->not_before, (long long)order->not_after);
@@ -272,7 +273,7 @@ static bool new_order_check(const struct request *request, const struct wanted_o
 bool acme_new_order(struct request *request, struct response *response, struct fault *fault)
 {
     struct wanted_order wanted = {0};
-    struct acme_identifiers identifiers;
+    struct acme_identifiers identifiers = {0};
 
     if (!acme_of(request)->payload)
         return fault_set(fault, INPUT_MALFORMED, NULL,

@@ -37,7 +37,7 @@ class Stack:
             "CERTCTL_RUN_WORKERS": str(workers),
         }
         env = dict(env or {})
-        for variable in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):  # the services' reports go where ./check looks
+        for variable in ("ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS"):  # the services' reports go where ./check looks
             if variable in os.environ:
                 env[variable] = os.environ[variable]
         if env:

@@ -71,7 +71,7 @@ class Clients(ProtocolTest):
         with open(hook, "w", encoding="utf-8") as out:
             out.write("#!/bin/sh\nexit 0\n")
         os.chmod(hook, 0o755)
-        namespace = ("unshare", "--mount") if os.geteuid() == 0 else ("unshare", "--map-root-user", "--mount")
+        namespace = ("unshare", "--mount", "--propagation=unchanged") if os.geteuid() == 0 else ("unshare", "--map-root-user", "--mount")
         script = 'mount --bind "$1" /etc/ssl/certs/ca-certificates.crt && shift && exec "$@"'
         common = (*namespace, "sh", "-c", script, "sh", self.stack.root_pem, "uacme", "-v", "-y", "-a", self.directory(),
                   "-c", f"{self.home}/uacme")
