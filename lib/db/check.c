@@ -69,8 +69,12 @@ bool db_check_statements(struct db *db, struct fault *fault)
 {
     size_t count;
     const struct statement *list = statements(&count);
-    db_drop(db); /* a fresh connection, so that every name is free */
-    bool good = true;
+    db_drop(db);
+    if (!db_ready(db, fault))
+        return false;
+    /* Opening may have prepared the schema check: every name must be free. */
+    AUTO(PGresult) *freed = db_command(db, "DEALLOCATE ALL");
+    bool good = say_if_bad("DEALLOCATE ALL", freed);
     for (size_t i = 0; i < count; i++)
         good = statement_check(db, &list[i], fault) && good;
     db_drop(db); /* what was prepared here is unknown to db_query */
