@@ -181,7 +181,9 @@ signer_ask()
 
 doctor_signer()
 {
+    doctor_signer_answers=no
     if doctor_said=$(signer_ask); then
+        doctor_signer_answers=yes
         doctor_ok signer "answers certctl-acme: $(printf '%s' "$doctor_said" | tr '\n' ' ' | head -c 100)"
     else
         doctor_fail signer "certctl-acme gets no answer: $doctor_said" "./run; $run_dir/log/signer.log"
@@ -191,6 +193,10 @@ doctor_signer()
 # The database has the certificate, the signer must have its key: their public keys are compared.
 doctor_ca_keys()
 {
+    if [ "$doctor_signer_answers" = no ]; then
+        doctor_warn 'CA keys' 'not looked at: only the signer can tell' './run doctor once the signer answers'
+        return
+    fi
     pg_psql -d certctl -F ' ' -c "SELECT id, key_ref, key_algorithm, state, not_after > now(), encode(cert_der, 'hex')
         FROM ca_instances WHERE state <> 'retired' ORDER BY created_at" >"$doctor_scratch" 2>/dev/null || true
     if [ ! -s "$doctor_scratch" ]; then

@@ -1,0 +1,87 @@
+"""./run itself: idempotent, honest about what is wrong, and it stops what it started."""
+import os
+import unittest
+
+from acme_client import Client
+from stack import Stack
+
+
+class Run(unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        cls.stack = Stack(name="run")
+        cls.addClassCleanup(cls.stack.stop, keep=bool(os.environ.get("CERTCTL_CHECK_KEEP")))
+        cls.stack.start()
+
+    def test_second_run_changes_nothing(self):
+        before = {name: self.stack.pids(name) for name in ("certctl-acme", "certctl-signer", "certctl-probe")}
+        with open(self.stack.root_pem, encoding="utf-8") as source:
+            root = source.read()
+        said = self.stack.run("up").stdout
+        self.assertIn("nothing to do", said)
+        self.assertEqual({name: self.stack.pids(name) for name in before}, before)
+        with open(self.stack.root_pem, encoding="utf-8") as source:
+            self.assertEqual(source.read(), root)
+        self.assertEqual(self.stack.value("SELECT count(*) FROM ca_instances"), "2")
+
+    def test_it_says_what_one_needs(self):
+        said = self.stack.run("up").stdout
+        fingerprint = said.split("SHA-256")[1].split()[0]
+        self.assertRegex(fingerprint, r"^([0-9A-F]{2}:){31}[0-9A-F]{2}$")
+        for word in ("curl --cacert", "update-ca-certificates", "keytool", "REQUESTS_CA_BUNDLE", "lego --server"):
+            self.assertIn(word, said)
+        if not self.stack.isolated:
+            self.assertIn("isolation", said)
+
+    def test_doctor_finds_nothing(self):
+        self.assertIn("all is well", self.stack.run("doctor").stdout)
+
+    def test_doctor_names_a_revoked_grant(self):
+        self.stack.sql("REVOKE SELECT ON acme_accounts FROM certctl_acme")
+        try:
+            done = self.stack.run("doctor", check=False)
+        finally:
+            self.stack.sql("GRANT SELECT ON acme_accounts TO certctl_acme")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertRegex(done.stdout, r"(?m)^  FAIL  schema .*certctl-acme")
+        self.assertIn("cure", done.stdout)
+
+    def test_doctor_names_a_stopped_process(self):
+        self.stack.run("stop", "signer")
+        try:
+            done = self.stack.run("doctor", check=False)
+            status = self.stack.run("status", check=False)
+        finally:
+            self.stack.run("up")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertRegex(done.stdout, r"(?m)^  FAIL  signer +is not running; cure: ")
+        self.assertNotIn("backup", done.stdout)  # nobody knows yet whether a key is missing
+        self.assertEqual(status.returncode, 3)
+        self.assertRegex(status.stdout, r"stopped\s+signer\b")
+
+    def test_stop_and_up_keep_what_was_issued(self):
+        acme = Client(self.stack, "prof-test")
+        acme.register()
+        _, order = acme.obtain("kept.example.org")
+        self.stack.run("stop")
+        for name in ("certctl-acme", "certctl-signer", "certctl-probe", "certctl-tick", "nginx", "postgres"):
+            self.assertEqual(self.stack.pids(name), [], name)
+        self.stack.run("up")
+        self.assertEqual(acme.post(order["certificate"]).status, 200)
+
+    def test_a_bad_setting_stops_before_anything_starts(self):
+        path = os.path.join(self.stack.home, "bad.env")
+        with open(path, "w", encoding="utf-8") as out:
+            out.write("CERTCTL_ACME_SERVER_ORDER_TTL=soon\n")
+        os.chmod(path, 0o644)
+        environment = self.stack.environment
+        self.stack.environment = {**environment, "CERTCTL_RUN_ENV": path}
+        try:
+            done = self.stack.run("up", check=False)
+        finally:
+            self.stack.environment = environment
+            self.stack.run("up")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("CERTCTL_ACME_SERVER_ORDER_TTL", done.stdout)
+        self.assertIn("soon", done.stdout)
