@@ -1,5 +1,6 @@
 /* signer/answer.c: what responders and jobs ask for: ping, public key, leaf certificate. 04 4.0. */
 #include "core/auto.h"
+#include "core/clock.h"
 #include "core/digest.h"
 #include "core/json.h"
 #include "core/memory.h"
@@ -169,6 +170,18 @@ static bool answer_public_key(struct call *call, struct fault *fault)
     return true;
 }
 
+/* The most that a caller may backdate (04 section 2.2), and a minute for clocks that differ.
+ * Without it a lost responder could have a leaf that seems older than its loss. */
+#define BACKDATE_MAX_S (3600 + 60)
+
+static struct certificate_wish without_backdating(const struct certificate_wish *asked)
+{
+    struct certificate_wish wish = *asked;
+
+    wish.not_before = most(wish.not_before, clock_now_s() - BACKDATE_MAX_S);
+    return wish;
+}
+
 /* Compose first: what the facts forbid costs the peer no signature of its hour. */
 static bool answer_sign_leaf(struct call *call, struct fault *fault)
 {
@@ -179,8 +192,9 @@ static bool answer_sign_leaf(struct call *call, struct fault *fault)
 
     if (!facts)
         return false;
+    const struct certificate_wish wish = without_backdating(&call->request->leaf);
     draw_serial(serial);
-    if (!certificate_compose(call->ctx, &facts->issuer, &call->request->leaf, serial, &tbs, fault))
+    if (!certificate_compose(call->ctx, &facts->issuer, &wish, serial, &tbs, fault))
         return false;
     if (facts->signatures_per_hour > 0 &&
         !rate_take(key->beside, call->peer->user, facts->signatures_per_hour, fault))

@@ -224,6 +224,13 @@ Test(signer_process, holds_every_leaf_to_the_facts)
     (void)ASN1_TIME_diff(&days, &seconds, X509_get0_notBefore(leaf), X509_get0_notAfter(leaf));
     cr_expect_eq(days, 30, "the ceiling cuts");
     cr_expect_eq(seconds, 0);
+
+    wish = good;
+    wish.not_before = clock_now_s() - 80000;
+    leaf = sign(rig, &root, &wish);
+    (void)ASN1_TIME_diff(&days, &seconds, X509_get0_notBefore(leaf), NULL);
+    cr_expect_eq(days, 0);
+    cr_expect(seconds >= 3600 && seconds <= 3660 + 60, "backdated by %d s", seconds);
     rig_end(rig);
 }
 

@@ -195,7 +195,7 @@ void rig_make_ca(struct rig *rig, struct rig_key *key, const struct rig_key *par
         .ca = {.subject = &subject,
                .subject_count = 1,
                .spki = key->spki,
-               .not_before = clock_now_s() - 60,
+               .not_before = clock_now_s() - 86400, /* older than any leaf may claim to be */
                .not_after = clock_now_s() + 10 * RIG_YEAR_S,
                .path_len = parent ? 0 : 1},
     };
