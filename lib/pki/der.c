@@ -9,6 +9,7 @@
 #include "core/banned.h"
 
 #define OID_ARCS_MAX 32
+#define TIME_OCTETS  15
 
 void der_start(struct der_writer *to, TALLOC_CTX *ctx, size_t capacity)
 {
@@ -177,7 +178,8 @@ static void put_decimal(uint8_t *at, int64_t value)
     at[1] = (uint8_t)('0' + value % 10);
 }
 
-void der_put_time(struct der_writer *to, int64_t unix_s)
+/* YYYYMMDDHHMMSSZ; returns the year. */
+static int64_t time_text(int64_t unix_s, uint8_t text[TIME_OCTETS])
 {
     /* Days to a date in the Gregorian calendar, with years that begin in March, so that the leap
      * day is the last of its year and 400 years are 146097 days. */
@@ -190,7 +192,6 @@ void der_put_time(struct der_writer *to, int64_t unix_s)
     const int64_t month = march_month < 10 ? march_month + 3 : march_month - 9;
     const int64_t year = days / 146097 * 400 + year_of_era + (month <= 2);
 
-    uint8_t text[15];
     put_decimal(text, year / 100);
     put_decimal(text + 2, year % 100);
     put_decimal(text + 4, month);
@@ -199,10 +200,25 @@ void der_put_time(struct der_writer *to, int64_t unix_s)
     put_decimal(text + 10, second / 60 % 60);
     put_decimal(text + 12, second % 60);
     text[14] = 'Z';
-    if (year < 2050)
+    return year;
+}
+
+void der_put_time(struct der_writer *to, int64_t unix_s)
+{
+    uint8_t text[TIME_OCTETS];
+
+    if (time_text(unix_s, text) < 2050)
         der_put_value(to, DER_UTC_TIME, (struct bytes){text + 2, sizeof text - 2});
     else
         der_put_value(to, DER_GENERALIZED_TIME, BYTES_OF(text));
+}
+
+void der_put_generalized_time(struct der_writer *to, int64_t unix_s)
+{
+    uint8_t text[TIME_OCTETS];
+
+    (void)time_text(unix_s, text);
+    der_put_value(to, DER_GENERALIZED_TIME, BYTES_OF(text));
 }
 
 /* The length octets at *at; false when not minimal, indefinite or longer than 4 octets. */

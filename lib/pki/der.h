@@ -72,6 +72,8 @@ void der_put_small(struct der_writer *to, uint32_t value);
 bool der_put_oid(struct der_writer *to, const char *dotted);
 /* UTCTime to 2049, GeneralizedTime from 2050 (RFC 5280 section 4.1.2.5); 1970 to 9999. */
 void der_put_time(struct der_writer *to, int64_t unix_s);
+/* Where a structure knows GeneralizedTime alone; the same years. */
+void der_put_generalized_time(struct der_writer *to, int64_t unix_s);
 
 /* Dotted, 2 to 32 arcs below 2^32, the first 0 to 2, the second below 40 under 0 and 1. */
 bool der_oid_valid(const char *dotted);
