@@ -14,6 +14,7 @@ enum acme_access {
     JWS_ACCOUNT,  /* kid */
     JWS_ORDERS,   /* kid; the only URL that bears a query, its cursor */
     JWS_FINALIZE, /* kid; the handler's first statement reads account and order together */
+    JWS_EITHER,   /* revoke-cert: kid, or jwk as the certificate's own key, of any size */
 };
 
 /* A directory's profile, cached for a few seconds per worker (profile.c). */
@@ -59,6 +60,7 @@ struct acme_request {
     bool verified;           /* the signature is good: from here on a refusal spends the nonce */
     bool spent;              /* the nonce was spent, or its spending was asked for */
     struct rows *order_rows; /* JWS_FINALIZE: what the first statement read */
+    struct rows *leaf_rows;  /* JWS_EITHER with kid: likewise */
     json_t *problem;         /* further members of the problem document */
 };
 
@@ -123,7 +125,13 @@ bool acme_identifiers_read(struct request *request, json_t *array,
 
 /* Handlers. */
 route_handler acme_directory, acme_new_nonce, acme_new_account, acme_account, acme_new_order,
-    acme_order, acme_orders, acme_authorization, acme_challenge, acme_finalize, acme_certificate;
+    acme_order, acme_orders, acme_authorization, acme_challenge, acme_finalize, acme_certificate,
+    acme_revoke_cert;
+
+/* revoke.c */
+/* The account, or none where it is NULL, and the certificate of the payload, which need not be
+ * verified yet: nothing but its SHA-256 is used. One row unless the account is unknown. */
+struct rows *acme_leaf_query(struct request *request, const char *account_id, struct fault *fault);
 
 /* order.c */
 /* Answers with an order object from the first row, which bears order_id, order_status,

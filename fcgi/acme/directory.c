@@ -33,6 +33,7 @@ bool acme_directory(struct request *request, struct response *response, struct f
         {"newNonce",   "/new-nonce"  },
         {"newAccount", "/new-account"},
         {"newOrder",   "/new-order"  },
+        {"revokeCert", "/revoke-cert"},
     };
     json_t *directory = json_object();
     json_t *meta = directory_meta(request);

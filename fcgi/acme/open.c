@@ -87,6 +87,8 @@ static bool key_form_check(const struct request *request, struct fault *fault)
     if ((jws->kid != NULL) == (jws->jwk != NULL))
         return fault_set(fault, INPUT_MALFORMED, NULL,
                          "exactly one of kid and jwk must be present (RFC 8555 section 6.2)");
+    if (request->route->access == JWS_EITHER)
+        return true;
     if (request->route->access == JWS_KEY && !jws->jwk)
         return fault_set(fault, INPUT_MALFORMED, NULL, "this endpoint requires `jwk`, not `kid`");
     if (request->route->access != JWS_KEY && !jws->kid)
@@ -99,6 +101,10 @@ static struct rows *account_query(struct request *request, const char *account_i
 {
     struct acme_request *acme = acme_of(request);
 
+    if (request->route->access == JWS_EITHER) {
+        acme->leaf_rows = acme_leaf_query(request, account_id, fault);
+        return acme->leaf_rows;
+    }
     if (request->route->access != JWS_FINALIZE)
         return db_query(request, request->db, &acme_account_open, fault, TEXT(account_id));
     acme->order_rows = db_query(request, request->db, &acme_account_open_finalize, fault,
@@ -157,7 +163,8 @@ static bool key_find(struct request *request, struct fault *fault)
 
     if (!acme->jws->jwk)
         return account_find(request, fault);
-    acme->key = jwk_from_json(acme, acme->jws->jwk, false, fault);
+    /* What a weak key signed must be revocable by it (01 section 6.3). */
+    acme->key = jwk_from_json(acme, acme->jws->jwk, request->route->access == JWS_EITHER, fault);
     return acme->key != NULL;
 }
 

@@ -48,6 +48,8 @@ static const struct wire_fault acme_faults[] = {
     {CERTIFICATE_LINT,            400, "badCSR"                 },
     {PROFILE_UNAVAILABLE,         403, "userActionRequired"     },
     {REQUESTER_NOT_AUTHORIZED,    401, "unauthorized"           },
+    {ALREADY_REVOKED,             400, "alreadyRevoked"         },
+    {REVOCATION_REASON,           400, "badRevocationReason"    },
     {ISSUANCE_STALE,              503, "serverInternal"         },
 };
 

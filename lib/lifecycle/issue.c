@@ -7,6 +7,7 @@
 #include "core/id.h"
 #include "core/json.h"
 #include "core/memory.h"
+#include "pki/crl_entry.h"
 #include "pki/lint.h"
 
 #include "core/banned.h"
@@ -30,7 +31,8 @@ STATEMENT(
     "$33::jsonb, $34::inet, $35) AS outcome");
 
 STATEMENT(issuance_discard,
-          "SELECT issuance_discard($1, $2, $3, $4, $5::timestamptz, $6, $7, $8::jsonb, $9)");
+          "SELECT issuance_discard($1, $2, $3, $4, $5::timestamptz, $6, $7, $8::jsonb, $9, "
+          "$10::timestamptz, $11::bytea)");
 
 /* What one issuance carries from step to step. */
 struct issuance {
@@ -346,9 +348,14 @@ static void issuance_throw_away(struct issuance *issuance, const char *why)
 {
     const struct issue_request *request = issuance->request;
     TALLOC_CTX *ctx = issuance->ctx;
+    const struct crl_entry entry = {.serial = issuance->certificate->serial,
+                                    .revoked_at = clock_now_s()};
+    struct bytes entry_der;
     struct fault ignored = {0};
     AUTO(json_t) *details = json_object();
 
+    if (!crl_entry_encode(ctx, &entry, &entry_der, &ignored))
+        return;
     json_set_text(details, "serial", issuance->certificate->serial);
     json_set_text(details, "reason", "unspecified");
     json_set_text(details, "source", "discarded");
@@ -357,7 +364,7 @@ static void issuance_throw_away(struct issuance *issuance, const char *why)
              TEXT(request->issuer_id), TEXT(request->ca->id), TEXT(issuance->certificate->serial),
              INSTANT(issuance->certificate->not_after), TEXT(request->actor),
              TEXT(id_new(ctx, "audit")), TEXT(json_to_text(ctx, details)),
-             TEXT(request->request_id));
+             TEXT(request->request_id), INSTANT(entry.revoked_at), BYTEA(entry_der));
 }
 
 static bool refuse_outcome(const char *outcome, struct fault *fault)

@@ -32,6 +32,8 @@ BEGIN
     outcome := 'stale';
     RETURN;
   END IF;
+  -- revoke_commit takes it alone before it blocks a key.
+  PERFORM pg_advisory_xact_lock_shared(hashtextextended('key:' || p_spki, 0));
   IF EXISTS (SELECT 1 FROM blocked_keys WHERE spki_sha256 = p_spki) THEN
     outcome := 'blocked';
     RETURN;
@@ -86,16 +88,16 @@ END $$;
 -- so that it is on the next CRL, and no news to anybody (00 decision 64).
 CREATE OR REPLACE FUNCTION issuance_discard(
   p_id text, p_issuer text, p_ca text, p_serial text, p_not_after timestamptz, p_actor text,
-  p_audit text, p_details jsonb, p_request text)
+  p_audit text, p_details jsonb, p_request text, p_revoked_at timestamptz, p_entry bytea)
   RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM 1 FROM certificate_versions WHERE issuer_id = p_issuer AND serial_number = p_serial;
   IF FOUND THEN -- the commit had come through after all
     RETURN false;
   END IF;
-  INSERT INTO certificate_revocations (id, source, serial_number, issuer_id, reason, revoked_by, not_after, ca_id,
-                                       issuer_notified)
-  VALUES (p_id, 'discarded', p_serial, p_issuer, 'unspecified', p_actor, p_not_after, p_ca, true)
+  INSERT INTO certificate_revocations (id, source, serial_number, issuer_id, reason, revoked_by, revoked_at, not_after,
+                                       ca_id, crl_entry_der, issuer_notified)
+  VALUES (p_id, 'discarded', p_serial, p_issuer, 'unspecified', p_actor, p_revoked_at, p_not_after, p_ca, p_entry, true)
   ON CONFLICT DO NOTHING;
   IF NOT FOUND THEN
     RETURN false;

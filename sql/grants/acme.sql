@@ -1,10 +1,14 @@
 -- certctl-acme: the ACME responder.
 GRANT SELECT ON certificate_profiles, acme_profile_settings, issuers, issuing_cas, ca_instances, intermediate_cas,
-  blocked_keys, renewal_policies, owners, teams TO certctl_acme;
+  blocked_keys, revocables, renewal_policies, owners, teams TO certctl_acme;
 GRANT SELECT, INSERT ON replay_guard, acme_nonce_keys, certificate_revocations, certificate_versions TO certctl_acme;
 GRANT SELECT, INSERT, UPDATE ON rate_limit_buckets, acme_accounts, acme_orders, acme_authorizations,
   acme_order_authorizations, acme_challenges TO certctl_acme;
 GRANT SELECT, INSERT, UPDATE (tags, updated_at, row_version) ON managed_certificates TO certctl_acme;
 GRANT UPDATE (crl_dirty_since) ON ca_instances TO certctl_acme;
+-- Revocation.
+GRANT UPDATE (status, revoked_at, revocation_reason) ON managed_certificates TO certctl_acme;
+GRANT INSERT ON blocked_keys, ocsp_invalidations, notification_events TO certctl_acme;
+GRANT SELECT, DELETE ON ocsp_response_cache TO certctl_acme;
 GRANT EXECUTE ON FUNCTION rl_take, replay_spend, acme_account_create, acme_account_update, acme_order_create,
-  issuance_commit, issuance_discard TO certctl_acme;
+  issuance_commit, issuance_discard, revoke_commit TO certctl_acme;

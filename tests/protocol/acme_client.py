@@ -26,22 +26,22 @@ def number(value, size=None):
 
 
 class Key:
-    """An account key of one of the kinds that the server takes, or refuses."""
+    """An account key of one of the kinds that the server takes, or refuses; `private`: this one."""
 
     CURVES = {"P-256": (ec.SECP256R1(), 32, hashes.SHA256(), "ES256"),
               "P-384": (ec.SECP384R1(), 48, hashes.SHA384(), "ES384"),
               "P-521": (ec.SECP521R1(), 66, hashes.SHA512(), "ES512")}
 
-    def __init__(self, kind="P-256"):
+    def __init__(self, kind="P-256", private=None):
         self.kind = kind
         if kind in self.CURVES:
-            self.private = ec.generate_private_key(self.CURVES[kind][0])
+            self.private = private or ec.generate_private_key(self.CURVES[kind][0])
             self.alg = self.CURVES[kind][3]
         elif kind == "Ed25519":
-            self.private = ed25519.Ed25519PrivateKey.generate()
+            self.private = private or ed25519.Ed25519PrivateKey.generate()
             self.alg = "EdDSA"
         else:
-            self.private = rsa.generate_private_key(public_exponent=65537, key_size=int(kind[4:]))
+            self.private = private or rsa.generate_private_key(public_exponent=65537, key_size=int(kind[4:]))
             self.alg = "RS256"
 
     def jwk(self):
@@ -206,3 +206,12 @@ class Client:
         chain = self.post(done.json["certificate"])
         assert chain.status == 200, chain
         return chain.body.decode(), done.json
+
+    def revoke(self, der, reason=None, key=None, **members):
+        """With the account's key, or with `key` as the certificate's own."""
+        payload = {"certificate": b64u(der), **members}
+        if reason is not None:
+            payload["reason"] = reason
+        if key:
+            return self.post("/revoke-cert", payload, key=key, kid=None, jwk=key.jwk())
+        return self.post("/revoke-cert", payload)

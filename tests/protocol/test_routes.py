@@ -86,7 +86,9 @@ class Routes(ProtocolTest):
 
     def test_directory(self):
         answer = self.acme.raw("GET", self.acme.prefix + "/directory")
-        self.assertEqual(answer.json["newOrder"], self.acme.base + self.acme.prefix + "/new-order")
+        here = self.acme.base + self.acme.prefix
+        self.assertEqual(answer.json, {"newNonce": here + "/new-nonce", "newAccount": here + "/new-account",
+                                       "newOrder": here + "/new-order", "revokeCert": here + "/revoke-cert"})
         self.assertNotIn("meta", answer.json)
         self.assertNotIn("Link", answer.headers)
         self.assertEqual(answer.headers["Cache-Control"], "public, max-age=0, no-cache")
