@@ -146,7 +146,7 @@ static bool binding_check(struct request *request, const json_t *binding, struct
                      "external account binding is not valid");
 }
 
-static bool account_answer(struct response *response, unsigned status)
+bool acme_account_answer(struct response *response, unsigned status)
 {
     struct request *request = response->request;
     const struct acme_account *account = &acme_of(request)->account;
@@ -186,7 +186,7 @@ static bool existing_answer(struct request *request, struct response *response,
     if (!text_equal(acme_of(request)->account.status, "valid"))
         return fault_set(fault, ACME_ACCOUNT_STATE, NULL, "this key's account is %s",
                          acme_of(request)->account.status);
-    return account_answer(response, 200);
+    return acme_account_answer(response, 200);
 }
 
 /* An IPv6 client has 2^64 addresses: the limit counts its network. */
@@ -250,7 +250,7 @@ static bool register_answer(struct request *request, struct response *response,
     if (!text_equal(acme_of(request)->account.status, "valid"))
         return fault_set(fault, ACME_ACCOUNT_STATE, NULL, "this key's account is %s",
                          acme_of(request)->account.status);
-    return account_answer(response, text_equal(outcome, "created") ? 201 : 200);
+    return acme_account_answer(response, text_equal(outcome, "created") ? 201 : 200);
 }
 
 bool acme_new_account(struct request *request, struct response *response, struct fault *fault)
@@ -330,7 +330,7 @@ static bool account_change(struct request *request, struct response *response, s
     if (!text_equal(row_text(rows, 0, "outcome"), "updated"))
         return fault_set(fault, ACME_ACCOUNT_STATE, NULL, "the account is not valid any more");
     account_from_row(request, rows);
-    return account_answer(response, 200);
+    return acme_account_answer(response, 200);
 }
 
 bool acme_account(struct request *request, struct response *response, struct fault *fault)
@@ -341,7 +341,7 @@ bool acme_account(struct request *request, struct response *response, struct fau
         return false;
     if (acme->payload && json_object_size(acme->payload) > 0)
         return account_change(request, response, fault);
-    return acme_nonce_spend(request, fault) && account_answer(response, 200);
+    return acme_nonce_spend(request, fault) && acme_account_answer(response, 200);
 }
 
 /* base64url of "seconds order-id" of the last one shown. */

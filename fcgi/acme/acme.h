@@ -126,7 +126,10 @@ bool acme_identifiers_read(struct request *request, json_t *array,
 /* Handlers. */
 route_handler acme_directory, acme_new_nonce, acme_new_account, acme_account, acme_new_order,
     acme_order, acme_orders, acme_authorization, acme_challenge, acme_finalize, acme_certificate,
-    acme_revoke_cert;
+    acme_revoke_cert, acme_key_change;
+
+/* account.c */
+bool acme_account_answer(struct response *response, unsigned status);
 
 /* revoke.c */
 /* The account, or none where it is NULL, and the certificate of the payload, which need not be

@@ -34,6 +34,7 @@ bool acme_directory(struct request *request, struct response *response, struct f
         {"newAccount", "/new-account"},
         {"newOrder",   "/new-order"  },
         {"revokeCert", "/revoke-cert"},
+        {"keyChange",  "/key-change" },
     };
     json_t *directory = json_object();
     json_t *meta = directory_meta(request);

@@ -27,6 +27,7 @@ static const struct route acme_routes[] = {
     BOTH(POST, "/challenge/{challenge}", JWS_ACCOUNT, acme_challenge),
     BOTH(POST, "/cert/{certificate}", JWS_ACCOUNT, acme_certificate),
     BOTH(POST, "/revoke-cert", JWS_EITHER, acme_revoke_cert),
+    BOTH(POST, "/key-change", JWS_ACCOUNT, acme_key_change),
 };
 
 static void *acme_start(TALLOC_CTX *ctx, const struct settings *settings, struct fault *fault)

@@ -35,6 +35,8 @@ static const struct wire_fault acme_faults[] = {
     {ACME_IDENTIFIER_REJECTED,    400, "rejectedIdentifier"     },
     {ACME_IDENTIFIER_UNSUPPORTED, 400, "unsupportedIdentifier"  },
     {ACME_ORDER_NOT_READY,        403, "orderNotReady"          },
+    {ACME_KEY_TAKEN,              409, "unauthorized"           },
+    {ACME_KEY_CHANGED,            409, "unauthorized"           },
     {CSR_MALFORMED,               400, "badCSR"                 },
     {CSR_KEY_REJECTED,            400, "badPublicKey"           },
     {CSR_BAD_SIGNATURE,           400, "badCSR"                 },

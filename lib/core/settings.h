@@ -92,6 +92,7 @@ struct settings {
     int64_t acme_concurrent_orders;
     int64_t acme_concurrent_window_ms;
     int64_t acme_new_accounts_per_hour;
+    int64_t acme_key_changes_per_hour;
 
     bool audit_record_ip;
     int64_t rate_limit_janitor_interval_ms;

@@ -11,4 +11,4 @@ GRANT UPDATE (status, revoked_at, revocation_reason) ON managed_certificates TO 
 GRANT INSERT ON blocked_keys, ocsp_invalidations, notification_events TO certctl_acme;
 GRANT SELECT, DELETE ON ocsp_response_cache TO certctl_acme;
 GRANT EXECUTE ON FUNCTION rl_take, replay_spend, acme_account_create, acme_account_update, acme_order_create,
-  issuance_commit, issuance_discard, revoke_commit TO certctl_acme;
+  acme_key_change, issuance_commit, issuance_discard, revoke_commit TO certctl_acme;

@@ -215,3 +215,21 @@ class Client:
         if key:
             return self.post("/revoke-cert", payload, key=key, kid=None, jwk=key.jwk())
         return self.post("/revoke-cert", payload)
+
+    def change_key(self, new, outer=None, payload=None, signed_by=None, inner=None, **protected):
+        """Replaces the account's key when the server agrees. `protected` and `payload` are the inner
+        JWS's, `outer` are members of the outer header, `inner` is sent instead of it all."""
+        address = self.base + self.prefix + "/key-change"
+        header = {"alg": new.alg, "jwk": new.jwk(), "url": address}
+        header.update(protected)
+        header = {name: value for name, value in header.items() if value is not None}
+        if payload is None:
+            payload = {"account": self.kid, "oldKey": self.key.jwk()}
+        raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        first, second = b64u(json.dumps(header).encode()), b64u(raw)
+        signature = b64u((signed_by or new).sign(f"{first}.{second}".encode()))
+        body = {"protected": first, "payload": second, "signature": signature}
+        answer = self.post("/key-change", body if inner is None else inner, **(outer or {}))
+        if answer.status == 200:
+            self.key = new
+        return answer

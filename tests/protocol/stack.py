@@ -1,4 +1,5 @@
 """One whole certctl on loopback, started by ./run in a directory of its own."""
+import contextlib
 import json
 import os
 import shutil
@@ -74,13 +75,26 @@ class Stack:
         self.run("destroy", "--yes", check=False)
         shutil.rmtree(self.home, ignore_errors=True)
 
+    def psql(self, *arguments):
+        """The command line of a psql as the owner of the cluster."""
+        command = ["psql", "-X", "-A", "-t", "-F", "\x1f", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-h", self.pg_socket,
+                   "-d", "certctl", *arguments]
+        return ["runuser", "-u", "postgres", "--", *command] if os.geteuid() == 0 else command
+
+    @contextlib.contextmanager
+    def holding(self, statement):
+        """A transaction that ran this statement, and keeps its locks until the end of the block."""
+        with subprocess.Popen(self.psql(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/") as session:
+            session.stdin.write(f"BEGIN; {statement}; SELECT 'held';\n")
+            session.stdin.flush()
+            while session.stdout.readline() not in ("held\n", ""):
+                pass
+            yield
+            session.stdin.close()
+
     def sql(self, statement):
         """Rows as lists of texts, as the owner of the cluster."""
-        command = ["psql", "-X", "-A", "-t", "-F", "\x1f", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-h", self.pg_socket,
-                   "-d", "certctl", "-c", statement]
-        if os.geteuid() == 0:
-            command = ["runuser", "-u", "postgres", "--", *command]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, cwd="/")
+        done = subprocess.run(self.psql("-c", statement), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, cwd="/")
         if done.returncode != 0:
             raise AssertionError(f"{statement}: {done.stderr}")
         return [line.split("\x1f") for line in done.stdout.splitlines() if line]

@@ -35,6 +35,12 @@ class Clients(ProtocolTest):
         for name in names:
             self.assertIn(f"DNS:{name}", text)
 
+    def assertRevoked(self, path, reason):
+        """The certificate in this file, as the database has it."""
+        said = subprocess.run(["openssl", "x509", "-noout", "-serial", "-in", path], stdout=subprocess.PIPE, text=True, check=True).stdout
+        serial = said.strip().split("=")[1].lower().lstrip("0")
+        self.assertEqual(self.stack.sql(f"SELECT reason FROM certificate_revocations WHERE serial_number = '{serial}'"), [[reason]])
+
     def certbot(self, *arguments):
         return self.run_client("certbot", *arguments, "--server", self.directory(), "--config-dir", f"{self.home}/config",
                                "--work-dir", f"{self.home}/work", "--logs-dir", f"{self.home}/logs", "--non-interactive",
@@ -52,6 +58,14 @@ class Clients(ProtocolTest):
         with open(path, encoding="utf-8") as source:
             self.assertNotEqual(source.read(), first)
         self.assertChain(path, *names)
+        live = f"{self.home}/config/live/{names[0]}"
+        with open(f"{self.home}/first.pem", "w", encoding="utf-8") as out:
+            out.write(first)
+        self.certbot("revoke", "--cert-path", f"{self.home}/first.pem", "--reason", "superseded", "--no-delete-after-revoke")
+        self.assertRevoked(f"{self.home}/first.pem", "superseded")
+        self.certbot("revoke", "--cert-path", f"{live}/cert.pem", "--key-path", f"{live}/privkey.pem", "--reason", "keycompromise",
+                     "--no-delete-after-revoke")
+        self.assertRevoked(f"{live}/cert.pem", "keyCompromise")
         self.certbot("update_account", "-m", "b@example.org")
         self.certbot("unregister")
 
@@ -59,10 +73,14 @@ class Clients(ProtocolTest):
         for kind in ("ec256", "ec384", "rsa2048"):
             with self.subTest(kind):
                 name = f"lego-{kind}.example.org"
-                self.run_client("lego", "--server", self.directory(), "--accept-tos", "--email", f"{kind}@example.org",
-                                "--path", f"{self.home}/{kind}", "--key-type", kind, "--domains", name, "--http",
-                                "--http.port", f"127.0.0.1:{free_port()}", "run", LEGO_CA_CERTIFICATES=self.stack.root_pem)
-                self.assertChain(f"{self.home}/{kind}/certificates/{name}.crt", name)
+                common = ("lego", "--server", self.directory(), "--accept-tos", "--email", f"{kind}@example.org",
+                          "--path", f"{self.home}/{kind}", "--key-type", kind, "--domains", name, "--http",
+                          "--http.port", f"127.0.0.1:{free_port()}")
+                path = f"{self.home}/{kind}/certificates/{name}.crt"
+                self.run_client(*common, "run", LEGO_CA_CERTIFICATES=self.stack.root_pem)
+                self.assertChain(path, name)
+                self.run_client(*common, "revoke", "--keep", LEGO_CA_CERTIFICATES=self.stack.root_pem)
+                self.assertRevoked(path, "unspecified")
 
     def test_uacme(self):
         """uacme trusts the system's store alone; for it, and in a mount namespace, that is our root."""
@@ -77,7 +95,12 @@ class Clients(ProtocolTest):
                   "-c", f"{self.home}/uacme")
         self.run_client(*common, "new", "a@example.org")
         self.run_client(*common, "-h", hook, "issue", name)
-        self.assertChain(f"{self.home}/uacme/{name}/cert.pem", name)
+        path = f"{self.home}/uacme/{name}/cert.pem"
+        self.assertChain(path, name)
+        shutil.copy(path, f"{self.home}/kept.pem")
+        self.run_client(*common, "newkey")
+        self.run_client(*common, "revoke", path)
+        self.assertRevoked(f"{self.home}/kept.pem", "unspecified")
 
     def test_dehydrated(self):
         name = "dehydrated.example.org"
@@ -90,3 +113,7 @@ class Clients(ProtocolTest):
         found = glob.glob(f"{self.home}/certs/{name}/fullchain.pem")
         self.assertEqual(len(found), 1)
         self.assertChain(found[0], name)
+        leaf = os.path.realpath(f"{self.home}/certs/{name}/cert.pem")
+        shutil.copy(leaf, f"{self.home}/kept.pem")
+        self.run_client("dehydrated", "-f", f"{self.home}/config", "--revoke", leaf)
+        self.assertRevoked(f"{self.home}/kept.pem", "unspecified")

@@ -8,6 +8,8 @@ import threading
 import time
 import unittest
 
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from acme_client import Client, csr
@@ -126,6 +128,47 @@ class Faults(unittest.TestCase):
         self.assertEqual(twice, [])
         odd = self.stack.sql("SELECT order_id FROM acme_orders WHERE (status = 'valid') <> (certificate_id IS NOT NULL)")
         self.assertEqual(odd, [])
+
+    def test_workers_killed_while_revoking(self):
+        """Who hears 200 or alreadyRevoked can rely on it, and a revocation has all of its rows or none."""
+        acme = self.client()
+        names = [f"killed-revoke-{i}.example.org" for i in range(24)]
+        leaves = [x509.load_pem_x509_certificate(acme.obtain(name)[0].encode()) for name in names]
+        told, wrong, queue = [], [], list(leaves)
+
+        def work():
+            worker = Client(self.stack, "prof-test", acme.key)
+            worker.kid = acme.kid
+            while queue:
+                leaf = queue.pop()
+                try:
+                    answer = worker.revoke(leaf.public_bytes(serialization.Encoding.DER), 4)
+                except (OSError, ValueError, KeyError):
+                    queue.append(leaf)
+                    continue
+                if answer.status == 200 or answer.type == "alreadyRevoked":
+                    told.append(f"{leaf.serial_number:x}")
+                elif answer.type in ("badNonce", None, "serverInternal"):
+                    queue.append(leaf)
+                else:
+                    wrong.append(answer)
+
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            self.stack.kill("certctl-acme")
+            time.sleep(0.05)
+        self.assertEqual(wrong, [])
+        self.assertEqual(sorted(told), sorted(f"{leaf.serial_number:x}" for leaf in leaves))
+        rows = self.stack.sql("""
+            SELECT r.serial_number, m.status, r.crl_entry_der IS NOT NULL,
+                   (SELECT count(*) FROM audit_events a WHERE a.action = 'certificate_revoked' AND a.resource_id = m.id),
+                   (SELECT count(*) FROM ocsp_invalidations o WHERE o.serial_hex = r.serial_number),
+                   (SELECT count(*) FROM notification_events n WHERE n.certificate_id = m.id)
+              FROM certificate_revocations r JOIN managed_certificates m ON m.id = r.certificate_id
+             WHERE m.common_name LIKE 'killed-revoke-%' ORDER BY 1""")
+        self.assertEqual(rows, [[serial, "Revoked", "t", "1", "1", "2"] for serial in sorted(told)])
 
     def test_limits(self):
         acme = self.client()

@@ -200,6 +200,7 @@ class Costs(ProtocolTest):
                 ("new-account", lambda i: self.client(register=False).register()),
                 ("new-order", lambda i: acme.order(f"cost-{i}.example.org")), ("finalize", finalize),
                 ("update", lambda i: acme.post(acme.kid, {"contact": ["mailto:a@example.org"]})),
+                ("key-change", lambda i: self.client().change_key(Key())),
                 ("revoke by the account", lambda i: acme.revoke(self.leaf(acme, f"cost-account-{i}.example.org", Key()), 4)),
                 ("revoke by the key", lambda i: acme.revoke(self.leaf(acme, f"cost-key-{i}.example.org", key), 4, key=key)),
                 ("revoke the key", lambda i: acme.revoke(self.leaf(acme, f"cost-compromise-{i}.example.org", Key()), 1))):
@@ -229,7 +230,7 @@ class Costs(ProtocolTest):
         # Our own look takes one id each; everything else that wrote took the rest.
         self.assertEqual((middle - before - 1, after - middle - 1), (1, 1))
 
-    def test_one_writing_commit_of_a_revocation(self):
+    def test_one_writing_commit_of_revocation_and_key_change(self):
         acme = self.client()
         self.warm(acme)
         key = Key()
@@ -238,7 +239,10 @@ class Costs(ProtocolTest):
         before = int(self.stack.value("SELECT txid_current()"))
         self.assertEqual(acme.revoke(leaf, 1).status, 200)
         middle = int(self.stack.value("SELECT txid_current()"))
-        self.assertEqual(middle - before - 1, 1)
+        self.assertEqual(acme.change_key(Key()).status, 200)
+        after = int(self.stack.value("SELECT txid_current()"))
+        # The change of a key has a subtransaction, for the index to decide in.
+        self.assertEqual((middle - before - 1, after - middle - 1), (1, 2))
 
     def test_directory_and_nonces_need_no_database(self):
         acme = self.client()

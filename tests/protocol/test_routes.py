@@ -88,7 +88,8 @@ class Routes(ProtocolTest):
         answer = self.acme.raw("GET", self.acme.prefix + "/directory")
         here = self.acme.base + self.acme.prefix
         self.assertEqual(answer.json, {"newNonce": here + "/new-nonce", "newAccount": here + "/new-account",
-                                       "newOrder": here + "/new-order", "revokeCert": here + "/revoke-cert"})
+                                       "newOrder": here + "/new-order", "revokeCert": here + "/revoke-cert",
+                                       "keyChange": here + "/key-change"})
         self.assertNotIn("meta", answer.json)
         self.assertNotIn("Link", answer.headers)
         self.assertEqual(answer.headers["Cache-Control"], "public, max-age=0, no-cache")
