@@ -1,6 +1,8 @@
 """What the protocol tests share: one stack for all, started by the first test that needs it."""
 import atexit
+import contextlib
 import os
+import threading
 import unittest
 
 from acme_client import Client
@@ -68,3 +70,19 @@ class ProtocolTest(unittest.TestCase):
         if detail:
             self.assertIn(detail, answer.json["detail"])
         self.assertNotRegex(answer.json["detail"], r"SELECT|INSERT|\.c:|/var/|/home/")
+
+    def at_once(self, calls, held=None):
+        """Every call in a thread of its own; the answers in any order. `held`: a statement whose locks
+        are kept until every call (no more of them than workers) waits for one."""
+        answers = []
+        threads = [threading.Thread(target=lambda call=call: answers.append(call())) for call in calls]
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'certctl_acme' AND wait_event_type = 'Lock'"
+        with self.stack.holding(held) if held else contextlib.nullcontext():
+            for thread in threads:
+                thread.start()
+            if held:
+                self.stack.wait(lambda: self.stack.value(waiting) == str(len(calls)), what="all wait for the locks")
+        for thread in threads:
+            thread.join()
+        self.assertEqual(len(answers), len(calls))
+        return answers

@@ -1,6 +1,4 @@
 """A new key for an account (RFC 8555 section 7.3.5, 01 section 8.5), row by row."""
-import threading
-
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
@@ -131,18 +129,9 @@ class KeyChange(ProtocolTest):
         self.assertEqual(self.client().change_key(Key()).status, 200)  # an account's own limit
 
     def held(self, accounts, calls):
-        """All calls have read their account before the first may write; the answers in any order."""
+        """All calls have read their account before the first may write."""
         listed = ", ".join(f"'{acme.kid.rsplit('/', 1)[1]}'" for acme in accounts)
-        answers = []
-        threads = [threading.Thread(target=lambda call=call: answers.append(call())) for call in calls]
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'certctl_acme' AND wait_event_type = 'Lock'"
-        with self.stack.holding(f"SELECT 1 FROM acme_accounts WHERE account_id IN ({listed}) FOR UPDATE"):
-            for thread in threads:
-                thread.start()
-            self.stack.wait(lambda: self.stack.value(waiting) == str(len(calls)), what="all wait for the rows")
-        for thread in threads:
-            thread.join()
-        return answers
+        return self.at_once(calls, held=f"SELECT 1 FROM acme_accounts WHERE account_id IN ({listed}) FOR UPDATE")
 
     def test_two_changes_of_one_account(self):
         """Both were signed with the key that was the account's when they came."""

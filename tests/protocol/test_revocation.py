@@ -62,17 +62,6 @@ class RevocationTest(ProtocolTest):
         if actor:
             self.assertEqual(rows[0][1], actor)
 
-    def at_once(self, calls):
-        """Every call in a thread of its own; the answers in any order."""
-        answers = []
-        threads = [threading.Thread(target=lambda call=call: answers.append(call())) for call in calls]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        self.assertEqual(len(answers), len(calls))
-        return answers
-
 
 class Refusals(RevocationTest):
     """In the order of 01 section 13."""
@@ -458,6 +447,33 @@ class Races(RevocationTest):
         self.assertEqual(len(self.revocations(leaf)), 1)
         for table in ("audit_events WHERE action = 'certificate_revoked' AND details->>'serial'", "ocsp_invalidations WHERE serial_hex"):
             self.assertEqual(self.stack.value(f"SELECT count(*) FROM {table} = '{leaf.serial_number:x}'"), "1")
+
+    def test_two_that_have_both_read(self):
+        """Both saw a good certificate before either could write."""
+        acme = self.client()
+        leaf, key = self.leaf(acme, "both-read.example.org")
+        other = Client(self.stack, "prof-test")
+        answers = self.at_once([lambda: acme.revoke(leaf.public_bytes(DER), 4), lambda: other.revoke(leaf.public_bytes(DER), 5, key=key)],
+                               held="SELECT 1 FROM managed_certificates WHERE common_name = 'both-read.example.org' FOR UPDATE")
+        self.assertEqual(sorted(a.status for a in answers), [200, 400], answers)
+        self.assertProblem(next(a for a in answers if a.status == 400), 400, "alreadyRevoked", "revoked already")
+        self.assertEqual(len(self.revocations(leaf)), 1)
+
+    def test_the_connection_breaks_in_the_commit(self):
+        """Nothing is known to have changed, the answer says so, and asking again is safe."""
+        acme = self.client()
+        leaf, _ = self.leaf(acme, "broken-commit.example.org")
+        answers = []
+        thread = threading.Thread(target=lambda: answers.append(acme.revoke(leaf.public_bytes(DER), 4)))
+        mine = "FROM pg_stat_activity WHERE usename = 'certctl_acme' AND wait_event_type = 'Lock'"
+        with self.stack.holding("SELECT 1 FROM managed_certificates WHERE common_name = 'broken-commit.example.org' FOR UPDATE"):
+            thread.start()
+            self.stack.wait(lambda: self.stack.value(f"SELECT count(*) {mine}") == "1", what="it waits for the row")
+            self.stack.sql(f"SELECT pg_terminate_backend(pid) {mine}")
+            thread.join()
+        self.assertProblem(answers[0], 503, "serverInternal")
+        self.assertEqual(self.revocations(leaf), [])
+        self.assertEqual(acme.revoke(leaf.public_bytes(DER), 4).status, 200)
 
     def test_compromise_of_siblings_at_once(self):
         """Each names another certificate of one key first: no deadlock, and every one is revoked once."""
