@@ -496,17 +496,38 @@ bool certificate_compose_ca(TALLOC_CTX *ctx, const struct issuer_facts *facts,
     return true;
 }
 
+static void put_signature(struct der_writer *to, enum signature_algorithm algorithm,
+                          struct bytes signature)
+{
+    const size_t mark = der_mark(to);
+
+    der_put(to, signature);
+    der_put_octet(to, 0); /* no unused bits */
+    der_wrap(to, DER_BIT_STRING, mark);
+    put_signature_algorithm(to, algorithm);
+}
+
 struct bytes signed_object_assemble(TALLOC_CTX *ctx, struct bytes tbs,
                                     enum signature_algorithm algorithm, struct bytes signature)
 {
     struct der_writer to;
 
     der_start(&to, ctx, tbs.size + signature.size + 64);
-    der_put(&to, signature);
-    der_put_octet(&to, 0); /* no unused bits */
-    der_wrap(&to, DER_BIT_STRING, 0);
-    put_signature_algorithm(&to, algorithm);
+    put_signature(&to, algorithm, signature);
     der_put(&to, tbs);
     der_wrap(&to, DER_SEQUENCE, 0);
     return der_finish(&to, ctx);
+}
+
+void signed_object_frame(TALLOC_CTX *ctx, size_t tbs_size, enum signature_algorithm algorithm,
+                         struct bytes signature, struct bytes *ret_before, struct bytes *ret_after)
+{
+    struct der_writer to;
+
+    der_start(&to, ctx, signature.size + 64);
+    put_signature(&to, algorithm, signature);
+    *ret_after = der_finish(&to, ctx);
+    der_start(&to, ctx, 16);
+    der_put_header(&to, DER_SEQUENCE, tbs_size + ret_after->size);
+    *ret_before = der_finish(&to, ctx);
 }

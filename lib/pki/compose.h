@@ -114,6 +114,9 @@ bool certificate_compose_ca(TALLOC_CTX *ctx, const struct issuer_facts *facts,
 /* SEQUENCE { tbs, AlgorithmIdentifier, BIT STRING }: certificates, CRLs, OCSP responses. */
 struct bytes signed_object_assemble(TALLOC_CTX *ctx, struct bytes tbs,
                                     enum signature_algorithm algorithm, struct bytes signature);
+/* The same in two pieces, for a tbs that is too long to copy: what stands before it and after. */
+void signed_object_frame(TALLOC_CTX *ctx, size_t tbs_size, enum signature_algorithm algorithm,
+                         struct bytes signature, struct bytes *ret_before, struct bytes *ret_after);
 /* "RSA-2048" … "ECDSA-P384" to its signature algorithm. */
 bool signature_algorithm_from_text(const char *text, enum signature_algorithm *ret);
 

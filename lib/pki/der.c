@@ -1,8 +1,10 @@
 /* lib/pki/der.c: the DER writer and reader (X.690), see der.h. */
 #include "pki/der.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/macro.h"
 #include "core/memory.h"
 
@@ -56,9 +58,8 @@ void der_put_octet(struct der_writer *to, uint8_t octet)
     *room_for(to, 1) = octet;
 }
 
-void der_wrap(struct der_writer *to, uint8_t tag, size_t mark)
+void der_put_header(struct der_writer *to, uint8_t tag, size_t length)
 {
-    const size_t length = to->used - mark;
     uint8_t octets = 0;
 
     if (length >= 128) {
@@ -69,6 +70,11 @@ void der_wrap(struct der_writer *to, uint8_t tag, size_t mark)
         der_put_octet(to, (uint8_t)length); /* below 128 */
     }
     der_put_octet(to, tag);
+}
+
+void der_wrap(struct der_writer *to, uint8_t tag, size_t mark)
+{
+    der_put_header(to, tag, to->used - mark);
 }
 
 void der_put_value(struct der_writer *to, uint8_t tag, struct bytes content)
@@ -266,4 +272,41 @@ bool der_read(struct bytes *from, uint8_t *ret_tag, struct bytes *ret_content,
 bool der_read_tag(struct bytes *from, uint8_t tag, struct bytes *ret_content)
 {
     return from->size > 0 && from->data[0] == tag && der_read(from, NULL, ret_content, NULL);
+}
+
+/* The digits of a UTCTime (two for the year, 50 to 99 of the last century) or a GeneralizedTime. */
+static bool time_digits(uint8_t tag, struct bytes content, char ret_digits[14])
+{
+    const size_t century = tag == DER_UTC_TIME ? 2 : 0;
+
+    if (content.size != 15 - century || content.data[content.size - 1] != 'Z')
+        return false;
+    for (size_t i = 0; i < content.size - 1; i++) {
+        if (content.data[i] < '0' || content.data[i] > '9')
+            return false;
+        ret_digits[century + i] = (char)content.data[i]; /* a digit */
+    }
+    if (century)
+        memcpy(ret_digits, ret_digits[2] < '5' ? "20" : "19", 2);
+    return true;
+}
+
+bool der_read_time(struct bytes *from, int64_t *ret_unix_s)
+{
+    struct bytes rest = *from;
+    struct bytes content;
+    uint8_t tag;
+    char d[14];
+    char text[32];
+
+    if (!der_read(&rest, &tag, &content, NULL) ||
+        (tag != DER_UTC_TIME && tag != DER_GENERALIZED_TIME) || !time_digits(tag, content, d))
+        return false;
+    (void)snprintf(text, sizeof text, "%.4s-%.2s-%.2sT%.2s:%.2s:%.2sZ", d, d + 4, d + 6, d + 8,
+                   d + 10, d + 12);
+    const bool late = memcmp(d, "2050", 4) >= 0;
+    if (late != (tag == DER_GENERALIZED_TIME) || !time_from_rfc3339(text, ret_unix_s))
+        return false;
+    *from = rest;
+    return true;
 }

@@ -58,6 +58,8 @@ static inline size_t der_mark(const struct der_writer *to)
 }
 /* Puts a header before everything written since the mark. */
 void der_wrap(struct der_writer *to, uint8_t tag, size_t mark);
+/* The header of content that stands elsewhere. */
+void der_put_header(struct der_writer *to, uint8_t tag, size_t length);
 
 /* Ready-made DER, or content. */
 void der_put(struct der_writer *to, struct bytes data);
@@ -85,5 +87,8 @@ bool der_read(struct bytes *from, uint8_t *ret_tag, struct bytes *ret_content,
               struct bytes *ret_whole);
 /* The same when the tag is the one wanted. */
 bool der_read_tag(struct bytes *from, uint8_t tag, struct bytes *ret_content);
+/* UTCTime to 2049 and GeneralizedTime from 2050, with seconds and Z (RFC 5280 section 4.1.2.5), as
+ * Unix seconds. False, *from untouched: anything else, or no date. */
+bool der_read_time(struct bytes *from, int64_t *ret_unix_s);
 
 #endif

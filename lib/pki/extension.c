@@ -173,6 +173,17 @@ void put_authority_key_id(struct der_writer *to, struct bytes id)
     wrap_extension(to, ID_CE(35), false, mark);
 }
 
+void put_crl_number(struct der_writer *to, uint64_t number)
+{
+    const size_t mark = der_mark(to);
+    uint8_t octets[8];
+
+    for (size_t i = 0; i < sizeof octets; i++)
+        octets[i] = (uint8_t)(number >> (56 - 8 * i) & 0xff); /* one octet each */
+    der_put_unsigned(to, BYTES_OF(octets));
+    wrap_extension(to, ID_CE(20), false, mark);
+}
+
 /* otherName: [0] { 1.3.6.1.4.1.311.20.2.3, [0] EXPLICIT UTF8String }. */
 static void put_upn(struct der_writer *to, const char *value)
 {

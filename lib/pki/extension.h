@@ -23,6 +23,8 @@ void put_key_usage(struct der_writer *to, unsigned usage);
 void put_ekus(struct der_writer *to, unsigned ekus);
 void put_subject_key_id(struct der_writer *to, struct bytes id);
 void put_authority_key_id(struct der_writer *to, struct bytes id);
+/* Non-critical (RFC 5280 section 5.2.3). */
+void put_crl_number(struct der_writer *to, uint64_t number);
 void put_names(struct der_writer *to, const struct name_list *names, bool critical);
 /* Nothing is written for empty lists. */
 void put_authority_info(struct der_writer *to, const struct text_list *ocsp_urls,
