@@ -97,6 +97,17 @@ struct rows *db_query_params(TALLOC_CTX *ctx, struct db *db, const struct statem
     db_query_params((ctx), (db), (statement), (fault), (const struct db_param[]){__VA_ARGS__},     \
                     sizeof((const struct db_param[]){__VA_ARGS__}) / sizeof(struct db_param))
 
+/* One row at a time, for results that should not be in memory as a whole: take(arg, row, fault) is
+ * called with rows of count 1, which last as long as the call. In a transaction only, since nothing
+ * is sent twice. False: the server refused, or take did; then the transaction is lost. */
+bool db_each_params(struct db *db, const struct statement *statement,
+                    bool (*take)(void *arg, const struct rows *row, struct fault *fault), void *arg,
+                    struct fault *fault, const struct db_param *params, size_t count);
+#define db_each(db, statement, take, arg, fault, ...)                                              \
+    db_each_params((db), (statement), (take), (arg), (fault),                                      \
+                   (const struct db_param[]){__VA_ARGS__},                                         \
+                   sizeof((const struct db_param[]){__VA_ARGS__}) / sizeof(struct db_param))
+
 /* Values of one row by column name. An unknown column aborts: the statement and its reader stand
  * side by side, so it is a bug that the first test meets. row_text: NULL for SQL NULL; the others
  * give 0, false, {NULL, 0}. row_time: Unix seconds. */
@@ -112,6 +123,9 @@ struct text_list row_texts(TALLOC_CTX *ctx, const struct rows *rows, size_t row,
 
 /* An explicit transaction, for jobs and tools. db_commit sends the wakes that were asked for. */
 bool db_begin(struct db *db, struct fault *fault);
+/* The same with one view of the data for all of its statements (REPEATABLE READ), taken by the
+ * first of them. */
+bool db_begin_snapshot(struct db *db, struct fault *fault);
 bool db_commit(struct db *db, struct fault *fault);
 void db_rollback(struct db *db);
 

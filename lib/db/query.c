@@ -263,3 +263,47 @@ struct rows *db_query_params(TALLOC_CTX *ctx, struct db *db, const struct statem
     db->counts.commits += !db->in_transaction;
     return rows_of(ctx, result);
 }
+
+/* What the server sends until the statement is over. An end of rows is a result without rows. */
+static bool take_each(struct db *db, const struct statement *statement,
+                      bool (*take)(void *arg, const struct rows *row, struct fault *fault),
+                      void *arg, struct fault *fault)
+{
+    for (;;) {
+        AUTO(PGresult) *result = PQgetResult(db->connection);
+        if (PQresultStatus(result) == PGRES_SINGLE_TUPLE) {
+            const struct rows row = {.count = 1, .result = result};
+            if (!take(arg, &row, fault))
+                return false;
+        } else if (result && PQresultStatus(result) == PGRES_TUPLES_OK) {
+            return true;
+        } else {
+            return db_result_fault(db, result, statement->name, fault);
+        }
+    }
+}
+
+bool db_each_params(struct db *db, const struct statement *statement,
+                    bool (*take)(void *arg, const struct rows *row, struct fault *fault), void *arg,
+                    struct fault *fault, const struct db_param *params, size_t count)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const struct wire wire = wire_params(scratch, params, count);
+
+    if (!db->in_transaction)
+        return fault_set(fault, INTERNAL, NULL, "rows one at a time need a transaction");
+    if (!db_ready(db, fault))
+        return false;
+    db->counts.round_trips++;
+    if (PQsendQueryParams(db->connection, statement->sql, wire.count, NULL, wire.values,
+                          wire.lengths, wire.formats, 0) != 1 ||
+        PQsetSingleRowMode(db->connection) != 1)
+        return db_result_fault(db, NULL, statement->name, fault);
+    if (!take_each(db, statement, take, arg, fault)) {
+        if (db->connection)
+            db_drop(db); /* cheaper than reading the rest of what nobody wants */
+        return false;
+    }
+    PQclear(db_receive(db->connection));
+    return true;
+}

@@ -4,20 +4,30 @@
 
 #include "core/banned.h"
 
-bool db_begin(struct db *db, struct fault *fault)
+static bool begin(struct db *db, const char *command, struct fault *fault)
 {
     if (db->in_transaction)
         return fault_set(fault, INTERNAL, NULL, "a transaction is open already");
     if (!db_ready(db, fault))
         return false;
 
-    AUTO(PGresult) *result = db_command(db, "BEGIN");
+    AUTO(PGresult) *result = db_command(db, command);
     db->in_transaction = true; /* a BEGIN that was lost changed nothing */
     if (result && db_result_good(result))
         return true;
     db_result_fault(db, result, "begin", fault);
     db->in_transaction = false;
     return false;
+}
+
+bool db_begin(struct db *db, struct fault *fault)
+{
+    return begin(db, "BEGIN", fault);
+}
+
+bool db_begin_snapshot(struct db *db, struct fault *fault)
+{
+    return begin(db, "BEGIN ISOLATION LEVEL REPEATABLE READ", fault);
 }
 
 /* A COMMIT whose transaction had failed before answers ROLLBACK, without an error. */

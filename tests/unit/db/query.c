@@ -373,3 +373,64 @@ Test(db_query, unnamed_statements_leave_nothing_on_the_server)
         cr_expect_eq(row_integer(rows, 0, "n"), 0);
     }
 }
+
+static const struct statement many_rows = {
+    "many_rows", "SELECT i, 100 / (CASE WHEN i = $2::bigint THEN 0 ELSE 1 END) AS part"
+                 " FROM generate_series(1, $1::bigint) AS i"};
+
+struct sum {
+    int64_t rows;
+    int64_t total;
+    int64_t stop_at;
+};
+
+static bool add_up(void *arg, const struct rows *row, struct fault *fault)
+{
+    struct sum *sum = arg;
+
+    cr_assert_eq(row->count, 1);
+    sum->rows++;
+    sum->total += row_integer(row, 0, "i");
+    return sum->rows != sum->stop_at || fault_set(fault, RESOURCE_STATE, NULL, "enough");
+}
+
+Test(db_query, rows_come_one_at_a_time)
+{
+    AUTO(TALLOC_CTX) *ctx = talloc_new(NULL);
+    struct db *db = fixture_db(ctx, fixture_database(ctx, false), NULL);
+    struct fault fault = {0};
+    struct sum sum = {0};
+
+    cr_expect_not(db_each(db, &many_rows, add_up, &sum, &fault, INTEGER(1), INTEGER(0)));
+    cr_expect_eq(fault.reason, INTERNAL, "outside a transaction it could be sent twice");
+    cr_assert(db_begin_snapshot(db, &fault));
+    cr_expect(db_each(db, &many_rows, add_up, &sum, &fault, INTEGER(0), INTEGER(0)));
+    cr_expect_eq(sum.rows, 0);
+    cr_expect(db_each(db, &many_rows, add_up, &sum, &fault, INTEGER(100000), INTEGER(0)), "%s",
+              fault.cause);
+    cr_expect_eq(sum.rows, 100000);
+    cr_expect_eq(sum.total, INT64_C(5000050000));
+    cr_expect(db_each(db, &many_rows, add_up, &sum, &fault, INTEGER(1), INTEGER(0)), "again");
+    cr_expect(db_commit(db, &fault), "%s", fault.cause);
+}
+
+Test(db_query, rows_end_where_the_server_or_their_reader_fails)
+{
+    AUTO(TALLOC_CTX) *ctx = talloc_new(NULL);
+    struct db *db = fixture_db(ctx, fixture_database(ctx, false), NULL);
+    struct fault fault = {0};
+    struct sum fails = {0};
+    struct sum stops = {.stop_at = 7};
+
+    cr_assert(db_begin(db, &fault));
+    cr_expect_not(db_each(db, &many_rows, add_up, &fails, &fault, INTEGER(9), INTEGER(5)));
+    cr_expect_eq(fault.reason, DATABASE_FAILED, "%s", fault.detail);
+    cr_expect_eq(fails.rows, 4);
+    db_rollback(db);
+    cr_assert(db_begin(db, &fault));
+    cr_expect_not(db_each(db, &many_rows, add_up, &stops, &fault, INTEGER(9), INTEGER(0)));
+    cr_expect_eq(fault.reason, RESOURCE_STATE);
+    cr_expect_not(db_commit(db, &fault), "the transaction is lost");
+    db_rollback(db);
+    cr_expect(db_begin(db, &fault) && db_commit(db, &fault), "and the next one works");
+}
