@@ -209,6 +209,7 @@ static const struct {
     {SIGNER_PING,       answer_ping      },
     {SIGNER_PUBLIC_KEY, answer_public_key},
     {SIGNER_SIGN_LEAF,  answer_sign_leaf },
+    {SIGNER_SIGN_CRL,   answer_sign_crl  },
     {SIGNER_GENERATE,   answer_generate  },
     {SIGNER_SIGN_CA,    answer_sign_ca   },
     {SIGNER_FORGET,     answer_forget    },

@@ -200,7 +200,8 @@ static struct ca_facts *make_facts(TALLOC_CTX *ctx, const struct facts_file *fil
     facts->path_len = certificate->path_len;
     facts->certificate_sha256 = certificate->fingerprint_sha256;
     facts->signatures_per_hour = file->signatures_per_hour_per_peer;
-    facts->crl_validity_s = file->crl_validity_seconds;
+    facts->crl_validity_s = file->crl_validity_seconds > 0 ? file->crl_validity_seconds
+                                                           : CRL_VALIDITY_USUAL_S;
     return facts;
 }
 

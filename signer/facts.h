@@ -6,6 +6,8 @@
 
 #define FACTS_ENDING   ".facts"
 #define FACTS_FILE_MAX (128 * 1024)
+/* Long enough for a weekend without a signer, too short to hide a revocation for good. */
+#define CRL_VALIDITY_USUAL_S (INT64_C(7) * 86400)
 
 /* A talloc object that owns all of it. */
 struct ca_facts {
@@ -13,13 +15,13 @@ struct ca_facts {
     int path_len;               /* of the CA's certificate; -1: none */
     const char *certificate_sha256;
     int64_t signatures_per_hour; /* per peer; 0: no limit */
-    int64_t crl_validity_s;      /* 0: not said */
+    int64_t crl_validity_s;      /* the most between a CRL's thisUpdate and nextUpdate */
 };
 
 /* `json` is the whole file. SIGNER_MESSAGE (field "facts") when it is no facts file or has an
  * unknown member; SIGNER_KEY when its certificate is not one of this key's CA. Where the file
  * states no max_leaf_days, default_leaf_days holds; without allowed_ekus serverAuth and
- * clientAuth are allowed. */
+ * clientAuth are allowed, without crl_validity_seconds CRL_VALIDITY_USUAL_S. */
 struct ca_facts *ca_facts_from_json(TALLOC_CTX *ctx, struct bytes json, const struct key *key,
                                     int64_t default_leaf_days, struct fault *fault);
 

@@ -15,7 +15,7 @@
 struct key {
     const struct key_driver *driver;
     const char *reference; /* canonical: what log and answers name */
-    const char *beside;    /* absolute path to which ".facts" and ".rate" are appended */
+    const char *beside;    /* absolute path to which ".facts", ".rate", ".state" are appended */
     const char *algorithm; /* "ECDSA-P256" … */
     enum signature_algorithm signature;
     struct bytes spki;

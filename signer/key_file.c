@@ -381,6 +381,7 @@ static bool file_forget(const struct key *key, struct fault *fault)
     /* The key first: what remains of a crash in between is of use to nobody. */
     return remove_beside(handle->path, "", fault) && remove_beside(handle->path, ".facts", fault) &&
            remove_beside(handle->path, ".rate", fault) &&
+           remove_beside(handle->path, ".state", fault) &&
            safe_directory_flush(mem_text_n(scratch, handle->path, slash - handle->path), fault);
 }
 

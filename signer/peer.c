@@ -15,6 +15,7 @@
 
 #define ASK       (KIND_BIT(SIGNER_PING) | KIND_BIT(SIGNER_PUBLIC_KEY))
 #define LEAF      (ASK | KIND_BIT(SIGNER_SIGN_LEAF))
+#define JOBS      (LEAF | KIND_BIT(SIGNER_SIGN_CRL))
 #define AUTHORITY (KIND_BIT(SIGNER_GENERATE) | KIND_BIT(SIGNER_SIGN_CA))
 #define CARE      (KIND_BIT(SIGNER_FORGET) | KIND_BIT(SIGNER_FACTS))
 
@@ -28,7 +29,7 @@ static const struct right rights[] = {
     {"certctl-est",      LEAF},
     {"certctl-scep",     LEAF},
     {"certctl-agentapi", LEAF},
-    {"certctl-jobs",     LEAF},
+    {"certctl-jobs",     JOBS},
     {"certctl-pki",      ASK },
     {"certctl-ca",       ASK },
     {"root",             ASK },

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "core/auto.h"
 #include "core/clock.h"
@@ -31,13 +32,58 @@ static bool wait_for(int connection, short events, int64_t deadline_us)
     return ready > 0 || (ready < 0 && errno == EINTR);
 }
 
+/* The descriptor that came along, if it is one and alone; all others are closed. */
+static int take_descriptor(struct msghdr *message)
+{
+    int kept = -1;
+
+    for (struct cmsghdr *at = CMSG_FIRSTHDR(message); at; at = CMSG_NXTHDR(message, at)) {
+        if (at->cmsg_level != SOL_SOCKET || at->cmsg_type != SCM_RIGHTS)
+            continue;
+        const size_t count = (at->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < count; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(at) + i * sizeof(int), sizeof(int));
+            if (count == 1 && kept < 0)
+                kept = fd;
+            else
+                (void)close(fd);
+        }
+    }
+    return kept;
+}
+
+/* As recv; a descriptor that comes along goes to *passed, unless that holds one already. */
+static ssize_t receive_passing(int connection, uint8_t *into, size_t size, int *passed)
+{
+    union {
+        struct cmsghdr align;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct iovec octets = {.iov_base = into, .iov_len = size};
+    struct msghdr message = {.msg_iov = &octets,
+                             .msg_iovlen = 1,
+                             .msg_control = control.room,
+                             .msg_controllen = sizeof(control.room)};
+    const ssize_t got = recvmsg(connection, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+    if (got < 0)
+        return got;
+    const int fd = take_descriptor(&message);
+    if (fd >= 0 && *passed >= 0)
+        (void)close(fd);
+    else if (fd >= 0)
+        *passed = fd;
+    return got;
+}
+
 /* False: closed, broken or too slow. *ret_got says how much had come. */
 static bool receive(int connection, uint8_t *into, size_t size, int64_t deadline_us,
-                    size_t *ret_got)
+                    size_t *ret_got, int *passed)
 {
     *ret_got = 0;
     while (*ret_got < size) {
-        const ssize_t got = recv(connection, into + *ret_got, size - *ret_got, MSG_DONTWAIT);
+        const ssize_t got = receive_passing(connection, into + *ret_got, size - *ret_got, passed);
         if (got > 0)
             *ret_got += got;
         else if (got == 0 || (errno != EAGAIN && errno != EINTR) ||
@@ -65,7 +111,7 @@ static void send_reply(int connection, struct bytes frame)
 
 /* One deadline for the whole frame, so that dripping octets buys nobody time. A connection that is
  * closed without an octet is no refusal: *ret_silent. */
-static bool receive_frame(TALLOC_CTX *ctx, int connection, struct bytes *ret_frame,
+static bool receive_frame(TALLOC_CTX *ctx, int connection, struct bytes *ret_frame, int *passed,
                           bool *ret_silent, struct fault *fault)
 {
     const int64_t deadline_us = clock_monotonic_us() + READ_US;
@@ -73,7 +119,7 @@ static bool receive_frame(TALLOC_CTX *ctx, int connection, struct bytes *ret_fra
     size_t size;
     size_t got;
 
-    if (!receive(connection, prefix, sizeof(prefix), deadline_us, &got)) {
+    if (!receive(connection, prefix, sizeof(prefix), deadline_us, &got, passed)) {
         *ret_silent = got == 0;
         return fault_set(fault, SIGNER_MESSAGE, "frame", "%zu octets of a frame's length came",
                          got);
@@ -83,7 +129,7 @@ static bool receive_frame(TALLOC_CTX *ctx, int connection, struct bytes *ret_fra
         return fault_set(fault, SIGNER_MESSAGE, "frame", "a frame has 1 to %d octets",
                          SIGNER_FRAME_MAX);
     uint8_t *frame = mem_array(ctx, uint8_t, size);
-    if (!receive(connection, frame, size, deadline_us, &got))
+    if (!receive(connection, frame, size, deadline_us, &got, passed))
         return fault_set(fault, SIGNER_MESSAGE, "frame", "%zu of %zu octets came in time", got,
                          size);
     *ret_frame = (struct bytes){frame, size};
@@ -95,18 +141,16 @@ static unsigned kind_of(struct bytes frame)
     return frame.size > KIND_AT ? frame.data[KIND_AT] : 0;
 }
 
-static bool answer(struct signer *signer, TALLOC_CTX *ctx, const struct peer *peer,
-                   struct bytes frame, struct signer_reply *reply, struct fault *fault)
+static bool answer(struct call *call, struct bytes frame, struct fault *fault)
 {
     struct signer_request request;
-    struct call call = {
-        .signer = signer, .ctx = ctx, .peer = peer, .request = &request, .reply = reply};
 
-    if (!peer_check(&signer->policy, peer, kind_of(frame), fault))
+    if (!peer_check(&call->signer->policy, call->peer, kind_of(frame), fault))
         return false;
-    if (!signer_request_decode(ctx, frame, &request, fault))
+    if (!signer_request_decode(call->ctx, frame, &request, fault))
         return false;
-    return answer_request(&call, fault);
+    call->request = &request;
+    return answer_request(call, fault);
 }
 
 static void log_refusal(const struct signer *signer, const struct peer *peer, const char *kind,
@@ -174,17 +218,20 @@ void serve_connection(struct signer *signer, int connection)
     struct peer peer = {0};
     struct bytes frame = {0};
     bool silent = false;
+    AUTO_FD passed = -1;
 
     if (!peer_identify(&signer->policy, connection, &peer, &fault)) {
         refuse_frame(signer, connection, &peer, &fault);
         return;
     }
-    if (!receive_frame(ctx, connection, &frame, &silent, &fault)) {
+    if (!receive_frame(ctx, connection, &frame, &passed, &silent, &fault)) {
         if (!silent)
             refuse_frame(signer, connection, &peer, &fault);
         return;
     }
-    if (!answer(signer, ctx, &peer, frame, &reply, &fault))
+    struct call call = {
+        .signer = signer, .ctx = ctx, .peer = &peer, .passed = passed, .reply = &reply};
+    if (!answer(&call, frame, &fault))
         refuse(signer, ctx, &peer, kind_of(frame), &fault, &reply);
     send_reply(connection, signer_reply_encode(ctx, &reply));
 }

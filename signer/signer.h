@@ -22,12 +22,16 @@ struct call {
     TALLOC_CTX *ctx;
     const struct peer *peer;
     const struct signer_request *request;
+    int passed; /* descriptor that came with the request; -1: none. serve.c closes it */
     struct signer_reply *reply;
 };
 
 /* Does what the request asks. The peer's right to ask has been checked. False: nothing was signed,
  * nothing was written that matters, and the fault says why. answer.c, answer_admin.c */
 bool answer_request(struct call *call, struct fault *fault);
+
+/* answer_crl.c */
+bool answer_sign_crl(struct call *call, struct fault *fault);
 
 /* The admin requests, answer_admin.c. */
 bool answer_generate(struct call *call, struct fault *fault);

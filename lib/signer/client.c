@@ -132,14 +132,46 @@ static bool receive_frame(TALLOC_CTX *ctx, int fd, struct bytes *ret_frame, stru
     return true;
 }
 
-static bool exchange(TALLOC_CTX *ctx, const char *socket_path, struct bytes request,
+/* The length of the frame, and with it the descriptor: it must come with some octet. */
+static bool send_passing(int fd, struct bytes prefix, int passed)
+{
+    uint8_t octets[SIGNER_FRAME_PREFIX];
+    union {
+        struct cmsghdr align;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct iovec part = {.iov_base = octets, .iov_len = sizeof(octets)};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.room,
+                             .msg_controllen = sizeof(control.room)};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+    memcpy(octets, prefix.data, sizeof(octets));
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(header), &passed, sizeof(int));
+    /* A fresh socket has room for a few octets: no need to wait. */
+    return sendmsg(fd, &message, MSG_NOSIGNAL) == (ssize_t)sizeof(octets);
+}
+
+/* `passed` is a descriptor to go along, or -1. */
+static bool exchange(TALLOC_CTX *ctx, const char *socket_path, struct bytes request, int passed,
                      struct bytes *ret_frame, struct fault *fault)
 {
     AUTO_FD fd = open_connection(socket_path, fault);
+    struct bytes rest = request;
 
     if (fd < 0)
         return false;
-    if (!send_all(fd, request, clock_monotonic_us() + WRITE_US))
+    if (passed >= 0) {
+        rest = (struct bytes){request.data + SIGNER_FRAME_PREFIX,
+                              request.size - SIGNER_FRAME_PREFIX};
+        if (!send_passing(fd, request, passed))
+            return unreachable(fault, "passing a descriptor");
+    }
+    if (!send_all(fd, rest, clock_monotonic_us() + WRITE_US))
         return unreachable(fault, "sending the request");
     return receive_frame(ctx, fd, ret_frame, fault);
 }
@@ -156,8 +188,8 @@ static bool refused(const struct signer_reply *reply, struct fault *fault)
     return false;
 }
 
-bool signer_call(TALLOC_CTX *ctx, const char *socket_path, const struct signer_request *request,
-                 struct signer_reply *ret_reply, struct fault *fault)
+static bool call(TALLOC_CTX *ctx, const char *socket_path, const struct signer_request *request,
+                 int passed, struct signer_reply *ret_reply, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     const struct bytes frame = signer_request_encode(scratch, request);
@@ -168,7 +200,7 @@ bool signer_call(TALLOC_CTX *ctx, const char *socket_path, const struct signer_r
     if (frame.size - SIGNER_FRAME_PREFIX > SIGNER_FRAME_MAX)
         return fault_set(fault, SIGNER_MESSAGE, "frame", "a request of %zu octets is above %d",
                          frame.size - SIGNER_FRAME_PREFIX, SIGNER_FRAME_MAX);
-    if (!exchange(scratch, socket_path, frame, &answer, fault))
+    if (!exchange(scratch, socket_path, frame, passed, &answer, fault))
         return false;
     /* An answer that cannot be read is the signer's fault, never the one of who asked us. */
     if (!signer_reply_decode(scratch, answer, &reply, &broken)) {
@@ -178,6 +210,12 @@ bool signer_call(TALLOC_CTX *ctx, const char *socket_path, const struct signer_r
     if (!reply.ok)
         return refused(&reply, fault);
     return signer_reply_decode(ctx, answer, ret_reply, fault);
+}
+
+bool signer_call(TALLOC_CTX *ctx, const char *socket_path, const struct signer_request *request,
+                 struct signer_reply *ret_reply, struct fault *fault)
+{
+    return call(ctx, socket_path, request, -1, ret_reply, fault);
 }
 
 bool signer_sign_leaf(TALLOC_CTX *ctx, const char *socket_path, const char *key_ref,
@@ -196,5 +234,22 @@ bool signer_sign_leaf(TALLOC_CTX *ctx, const char *socket_path, const char *key_
         return unreachable(fault, "an answer without a certificate");
     }
     *ret_der = bytes_copy(ctx, reply.der);
+    return true;
+}
+
+bool signer_sign_crl(TALLOC_CTX *ctx, const char *socket_path, const char *key_ref, int memfd,
+                     struct bytes *ret_signature, struct fault *fault)
+{
+    const struct signer_request request = {.kind = SIGNER_SIGN_CRL, .key_ref = key_ref};
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    struct signer_reply reply = {0};
+
+    if (!call(scratch, socket_path, &request, memfd, &reply, fault))
+        return false;
+    if (reply.signature.size == 0) {
+        errno = EBADMSG;
+        return unreachable(fault, "an answer without a signature");
+    }
+    *ret_signature = bytes_copy(ctx, reply.signature);
     return true;
 }

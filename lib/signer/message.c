@@ -70,6 +70,7 @@ static const struct limit dns = {SIGNER_DNS_COUNT * (4 + SIGNER_DNS_MAX), SIGNER
 static const struct limit refusal = {64, 0, 0};
 static const struct limit detail = {1024, 0, 0};
 static const struct limit reply_text = {16384, 0, 0};
+static const struct limit signature = {SIGNER_SIGNATURE_MAX, 0, 0};
 static const struct limit whole = {SIGNER_FRAME_MAX, 0, 0};
 
 static const struct field request_fields[] = {
@@ -98,12 +99,13 @@ static const struct field request_fields[] = {
 };
 
 static const struct field reply_fields[] = {
-    {1, "refusal", CONTENT_TEXT,   REPLY(refusal), &refusal   },
-    {2, "detail",  CONTENT_TEXT,   REPLY(detail),  &detail    },
-    {3, "der",     CONTENT_OCTETS, REPLY(der),     &whole     },
-    {4, "spki",    CONTENT_OCTETS, REPLY(spki),    &spki      },
-    {5, "key_ref", CONTENT_TEXT,   REPLY(key_ref), &key_ref   },
-    {6, "text",    CONTENT_TEXT,   REPLY(text),    &reply_text},
+    {1, "refusal",   CONTENT_TEXT,   REPLY(refusal),   &refusal   },
+    {2, "detail",    CONTENT_TEXT,   REPLY(detail),    &detail    },
+    {3, "der",       CONTENT_OCTETS, REPLY(der),       &whole     },
+    {4, "spki",      CONTENT_OCTETS, REPLY(spki),      &spki      },
+    {5, "key_ref",   CONTENT_TEXT,   REPLY(key_ref),   &key_ref   },
+    {6, "text",      CONTENT_TEXT,   REPLY(text),      &reply_text},
+    {7, "signature", CONTENT_OCTETS, REPLY(signature), &signature },
 };
 
 /* The count of an array of RDNs stands behind its pointer, in both wishes. */
@@ -125,12 +127,13 @@ struct shape {
 #define CA_KEYS      (BIT(1) | BIT(21))
 #define GENERATE_ALL (BIT(19) | BIT(20))
 #define FACTS_ALL    (BIT(1) | BIT(22))
-#define REPLY_OK_ANY (BIT(7) - BIT(3)) /* 3 to 6 */
+#define REPLY_OK_ANY (BIT(8) - BIT(3)) /* 3 to 7 */
 
 static const struct shape request_shapes[] = {
     {SIGNER_PING,       "ping",       0,            0      },
     {SIGNER_PUBLIC_KEY, "public-key", BIT(1),       0      },
     {SIGNER_SIGN_LEAF,  "sign-leaf",  LEAF_FIELDS,  0      },
+    {SIGNER_SIGN_CRL,   "sign-crl",   BIT(1),       0      },
     {SIGNER_GENERATE,   "generate",   GENERATE_ALL, 0      },
     {SIGNER_SIGN_CA,    "sign-ca",    CA_FIELDS,    CA_KEYS},
     {SIGNER_FORGET,     "forget",     BIT(1),       0      },

@@ -28,6 +28,7 @@
 #define SIGNER_POLICIES_COUNT 32
 #define SIGNER_DNS_COUNT      256
 #define SIGNER_DNS_MAX        255
+#define SIGNER_SIGNATURE_MAX  1024
 
 enum signer_kind {
     SIGNER_PING = 1,
@@ -55,13 +56,17 @@ struct signer_request {
 
 struct signer_reply {
     bool ok;
-    const char *refusal; /* ok false: slug of the reason */
-    const char *detail;  /* ok false */
-    struct bytes der;    /* certificate, CRL or CSR */
-    struct bytes spki;   /* public-key, generate */
-    const char *key_ref; /* generate */
-    const char *text;    /* ping: version and keys at hand */
+    const char *refusal;    /* ok false: slug of the reason */
+    const char *detail;     /* ok false */
+    struct bytes der;       /* certificate or CSR */
+    struct bytes spki;      /* public-key, generate */
+    const char *key_ref;    /* generate */
+    const char *text;       /* ping: version and keys at hand */
+    struct bytes signature; /* sign-crl: over the TBSCertList that was passed */
 };
+
+/* sign-crl has no field for what is signed: the TBSCertList lies in a sealed memfd, which is passed
+ * with the first octets of the frame (SCM_RIGHTS). Descriptors with other kinds are closed. */
 
 /* The whole frame on ctx, its length first. What is above the limits is encoded all the same, and
  * refused by the other end. */

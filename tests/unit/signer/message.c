@@ -169,10 +169,11 @@ Test(signer_message, carries_replies)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     const struct signer_reply sent[] = {
-        {.ok = false,           .refusal = "forbidden", .detail = "not you"},
-        {.ok = true,                     .der = {spki_octets, 3}                                 },
-        {.ok = true,                     .spki = {spki_octets, 5}, .key_ref = "file:/a"},
-        {.ok = true, .text = "certctl-signer"                      },
+        {.ok = false,               .refusal = "forbidden", .detail = "not you"},
+        {.ok = true,                         .der = {spki_octets, 3}                                     },
+        {.ok = true,                         .spki = {spki_octets, 5}, .key_ref = "file:/a"},
+        {.ok = true,     .text = "certctl-signer"                          },
+        {.ok = true,.signature = {spki_octets, 4}},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(sent); i++) {
@@ -183,6 +184,7 @@ Test(signer_message, carries_replies)
         cr_expect_eq(got.ok, sent[i].ok);
         cr_expect(bytes_equal(got.der, sent[i].der));
         cr_expect(bytes_equal(got.spki, sent[i].spki));
+        cr_expect(bytes_equal(got.signature, sent[i].signature));
         cr_expect_eq(got.refusal != NULL, sent[i].refusal != NULL);
         cr_expect_eq(got.detail != NULL, sent[i].detail != NULL);
         cr_expect_eq(got.key_ref != NULL, sent[i].key_ref != NULL);
@@ -228,7 +230,7 @@ static const struct {
     {"a version without a kind",         "01"                                      },
     {"another version",                  "0201"                                    },
     {"kind 0",                           "0100"                                    },
-    {"sign-crl, which is not served",    "0104010000000161"                        },
+    {"sign-ocsp-responder, not served",  "0105010000000161"                        },
     {"sign-ocsp-responder, not served",  "0105010000000161"                        },
     {"sign-csr, not served",             "0112010000000161"                        },
     {"a kind far above",                 "01ff"                                    },
