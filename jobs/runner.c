@@ -210,6 +210,15 @@ static bool keep_claim(struct runner *runner)
     return gate_claim(runner->run.db, &runner->gate, true, &due, &next_due_at, &runner->fault);
 }
 
+/* The poll is the most; a run that knows when its next item is due may ask for less. */
+static int64_t pause_ms(const struct runner *runner, int64_t left_ms)
+{
+    const int64_t asked_ms = runner->run.look_again_ms;
+    const int64_t most_ms = asked_ms > 0 ? least(asked_ms, POLL_MS) : POLL_MS;
+
+    return least(left_ms, most_ms);
+}
+
 static bool look_and_linger(struct runner *runner)
 {
     const int64_t until_us = runner->began_us + runner->options.linger_ms * 1000;
@@ -219,7 +228,7 @@ static bool look_and_linger(struct runner *runner)
         const int64_t left_ms = (until_us - clock_monotonic_us()) / 1000;
         if (left_ms <= 0)
             break;
-        (void)wake_wait(&runner->wake, least(left_ms, POLL_MS));
+        (void)wake_wait(&runner->wake, pause_ms(runner, left_ms));
         if (job_should_stop(&runner->run))
             break;
         good = keep_claim(runner) && runner->job->run(&runner->run, &runner->fault);

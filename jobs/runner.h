@@ -19,10 +19,11 @@
 struct job_run {
     const struct job_entry *entry;
     const struct settings *settings;
-    struct db *db;    /* statement_timeout is the limit of the run */
-    const char *host; /* --host or the host's name */
-    int64_t limit;    /* --limit; 0: the job's own */
-    bool dry_run;     /* inside a read-only transaction: job_would, and no writes */
+    struct db *db;         /* statement_timeout is the limit of the run */
+    const char *host;      /* --host or the host's name */
+    int64_t limit;         /* --limit; 0: the job's own */
+    bool dry_run;          /* inside a read-only transaction: job_would, and no writes */
+    int64_t look_again_ms; /* lingering: the run asks to be called within this; 0: the poll does */
     int64_t items_ok;
     int64_t items_failed;
     struct db *lock_db; /* NULL: no cluster lock. job_should_stop asks it once a second. */

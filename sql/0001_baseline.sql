@@ -1456,6 +1456,8 @@ CREATE TABLE crl_cache (
     updated_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (issuer_id, ca_id, kind)
 );
+-- Read in slices by the hosts that publish it.
+ALTER TABLE crl_cache ALTER crl_der SET STORAGE EXTERNAL;
 
 CREATE TABLE crl_generation_events (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

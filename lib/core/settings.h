@@ -68,6 +68,8 @@ struct settings {
     const char *ca_approval;
     int64_t not_before_backdate_ms;
     int64_t crl_validity_ms;
+    int64_t crl_generation_interval_ms;
+    int64_t crl_max_age_s;
     int64_t max_sans;
     const char *pki_base_url;
     const char *pki_publish_dir;

@@ -1,7 +1,11 @@
--- certctl-jobs: the runner, certctl-tick, rate-limit-gc and housekeeping.
+-- certctl-jobs: the runner, certctl-tick, rate-limit-gc, housekeeping and crl-generation.
 GRANT SELECT, INSERT, UPDATE ON scheduler_state TO certctl_jobs;
 GRANT SELECT, INSERT, DELETE ON scheduler_runs TO certctl_jobs;
 GRANT SELECT, DELETE ON rate_limit_buckets, login_failures, replay_guard, api_idempotency
   TO certctl_jobs;
 GRANT EXECUTE ON FUNCTION partitions_ensure(timestamptz), partitions_drop_expired(interval)
   TO certctl_jobs;
+GRANT SELECT ON ca_instances, issuing_cas, certificate_revocations TO certctl_jobs;
+GRANT UPDATE (crl_number, crl_dirty_since) ON ca_instances TO certctl_jobs;
+GRANT SELECT, INSERT, UPDATE ON crl_cache TO certctl_jobs;
+GRANT SELECT, INSERT, DELETE ON crl_generation_events TO certctl_jobs;
