@@ -109,13 +109,12 @@ static bool bootstrap_parse(int argc, char **argv, struct bootstrap_options *opt
     }
 }
 
-/* "{ca}" becomes the CA's id when that is known (lifecycle/ca_request.h). */
+/* "{ca}" becomes the CA's id when that is known (lifecycle/ca_request.h). No OCSP URL before there
+ * is a responder: a client that must ask where nobody answers refuses the certificate. */
 static void add_urls(TALLOC_CTX *ctx, const char *base_url, struct ca_bootstrap *wanted)
 {
     if (!base_url)
         return;
-    text_list_add(ctx, &wanted->ocsp_urls,
-                  mem_printf(ctx, "%s/.well-known/pki/ocsp/{ca}", base_url));
     text_list_add(ctx, &wanted->crl_urls, mem_printf(ctx, "%s/.well-known/pki/crl/{ca}", base_url));
     text_list_add(ctx, &wanted->ca_issuers_urls,
                   mem_printf(ctx, "%s/.well-known/pki/ca/{ca}", base_url));

@@ -13,17 +13,19 @@ choices_workers()
 
 choices_check()
 {
-    case $port-$workers-$rate in
-    -* | *--* | *- | *[!0-9-]*) die "port '$port', workers '$workers', rate '$rate': a number is wanted" '' 'see ./run help' ;;
+    case $port-$http_port-$workers-$rate in
+    -* | *--* | *- | *[!0-9-]*) die "ports '$port' and '$http_port', workers '$workers', rate '$rate': a number is wanted" '' 'see ./run help' ;;
     esac
     if [ "$port" -lt 1 ] || [ "$port" -gt 65535 ]; then
         die "port $port is none" '' 'see ./run help'
+    elif [ "$http_port" -lt 1 ] || [ "$http_port" -gt 65535 ] || [ "$http_port" -eq "$port" ]; then
+        die "port $http_port is none for plain http" '' 'see ./run help'
     elif [ "$workers" -lt 1 ] || [ "$workers" -gt 200 ]; then
         die "$workers workers are too few or too many" '' '1 to 200'
     elif [ "$rate" -lt 1 ]; then
         die "rate $rate is too low" '' 'see ./run help'
-    elif ! is_root && [ "$port" -lt 1024 ]; then
-        die "port $port needs root" '' 'choose one above 1023'
+    elif ! is_root && { [ "$port" -lt 1024 ] || [ "$http_port" -lt 1024 ]; }; then
+        die "port $port or $http_port needs root" '' 'choose one above 1023'
     fi
 }
 
@@ -36,11 +38,12 @@ choices_absolute()
 
 choices_read()
 {
-    port=8443 workers=$(choices_workers) rate=200 demo=yes build_from='' extra_env=''
+    port=8443 http_port=8080 workers=$(choices_workers) rate=200 demo=yes build_from='' extra_env=''
     if [ -r "$choices_file" ]; then
         while IFS='=' read -r choices_name choices_value; do
             case $choices_name in
             port) port=$choices_value ;;
+            http_port) http_port=$choices_value ;;
             workers) workers=$choices_value ;;
             rate) rate=$choices_value ;;
             demo) demo=$choices_value ;;
@@ -50,6 +53,7 @@ choices_read()
         done <"$choices_file"
     fi
     port=${CERTCTL_RUN_PORT:-$port}
+    http_port=${CERTCTL_RUN_HTTP_PORT:-$http_port}
     workers=${CERTCTL_RUN_WORKERS:-$workers}
     rate=${CERTCTL_RUN_RATE:-$rate}
     demo=${CERTCTL_RUN_DEMO:-$demo}
@@ -62,6 +66,7 @@ choices_read()
 choices_keep()
 {
     write_file "$choices_file" 0644 root root "port=$port
+http_port=$http_port
 workers=$workers
 rate=$rate
 demo=$demo

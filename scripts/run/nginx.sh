@@ -14,6 +14,13 @@ nginx_names()
     esac
 }
 
+# The one setting of the processes that the web server says to clients.
+nginx_crl_max_age()
+{
+    nginx_age=$(sed -n 's/^CERTCTL_CRL_MAX_AGE=\([0-9]*\)$/\1/p' "$env_file")
+    printf '%s' "${nginx_age:-3600}"
+}
+
 # @NAMES@ of a template filled in. The run directory's path has no character that sed minds.
 nginx_fill()
 {
@@ -28,19 +35,23 @@ nginx_fill()
         -e "s|@SERVER_NAMES@|$(nginx_names)|g" \
         -e "s|@OPEN_RATE@|$rate|g" \
         -e "s|@OPEN_BURST@|$((rate * 2))|g" \
+        -e "s|@PUBLISH_DIR@|$run_dir/pki|g" \
+        -e "s|@CRL_MAX_AGE@|$(nginx_crl_max_age)|g" \
         -e "s|@LISTEN4@|127.0.0.1:$port|g" \
+        -e "s|@HTTP_LISTEN4@|127.0.0.1:$http_port|g" \
         -e "$nginx_listen6" \
+        -e "$nginx_http_listen6" \
         "$top/nginx/$1.in"
 }
 
 nginx_configure()
 {
-    nginx_listen6='/@LISTEN6@/d'
+    nginx_listen6='/@LISTEN6@/d' nginx_http_listen6='/@HTTP_LISTEN6@/d'
     if grep -q '^00000000000000000000000000000001 ' /proc/net/if_inet6 2>/dev/null; then
-        nginx_listen6="s|@LISTEN6@|[::1]:$port|g"
+        nginx_listen6="s|@LISTEN6@|[::1]:$port|g" nginx_http_listen6="s|@HTTP_LISTEN6@|[::1]:$http_port|g"
     fi
     nginx_changed=no
-    for nginx_part in nginx.conf certctl.conf certctl-fastcgi.conf; do
+    for nginx_part in nginx.conf certctl.conf certctl-fastcgi.conf certctl-pki.conf; do
         if write_file "$run_dir/nginx/$nginx_part" 0644 root root "$(nginx_fill "$nginx_part")"; then
             nginx_changed=yes
         fi
@@ -70,7 +81,7 @@ nginx_start()
     nginx_test
     : >"$run_dir/log/nginx-start.log"
     nginx_run || die "nginx does not start on port $port" "$run_dir/log/nginx-start.log" \
-        "if the port is taken: CERTCTL_RUN_PORT=9443 ./run"
+        "if a port is taken: CERTCTL_RUN_PORT=9443 CERTCTL_RUN_HTTP_PORT=9080 ./run"
     wait_until 5 test -s "$run_dir/nginx/nginx.pid" || die 'nginx wrote no pid' "$nginx_log" ''
     read -r nginx_pid <"$run_dir/nginx/nginx.pid"
     process_record nginx "$nginx_pid" nginx

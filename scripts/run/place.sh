@@ -81,6 +81,7 @@ place_table()
 0700 $www_user root nginx/temp
 0755 root root pid
 0755 root root pg
+0755 certctl-jobs certctl-jobs pki
 0755 root root run
 3770 root certctl run/jobs
 2770 root certctl run/wake

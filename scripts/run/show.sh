@@ -9,6 +9,8 @@ ${bold}Where things are$plain
   directory        https://localhost:$port/acme/directory
   per profile      https://localhost:$port/acme/profile/{prof-test,prof-internal,prof-short}/directory
   health           https://localhost:$port/health
+  CRL              http://localhost:$http_port/.well-known/pki/crl/iss-local
+  CA certificate   http://localhost:$http_port/.well-known/pki/ca/iss-local
   run directory    $run_dir
   logs             $run_dir/log
   settings         $run_dir/certctl.env

@@ -10,6 +10,7 @@ certctl-acme certctl-acme
 certctl-jobs certctl-tick --all
 certctl-jobs certctl-job-housekeeping
 certctl-jobs certctl-job-rate-limit-gc
+certctl-jobs certctl-job-crl-generation
 certctl-ca certctl-job-ca-hierarchy
 certctl-ca certctl-admin
 END

@@ -29,11 +29,14 @@ class Stack:
         self.home = home
         self.dir = os.path.join(home, "run")
         self.port = free_port()
+        self.http_port = free_port()
         self.url = f"https://localhost:{self.port}"
+        self.http_url = f"http://localhost:{self.http_port}"
         self.environment = {
             **os.environ,
             "CERTCTL_RUN_DIR": self.dir,
             "CERTCTL_RUN_PORT": str(self.port),
+            "CERTCTL_RUN_HTTP_PORT": str(self.http_port),
             "CERTCTL_RUN_DEMO": "no",
             "CERTCTL_RUN_WORKERS": str(workers),
         }
