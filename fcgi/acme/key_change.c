@@ -151,7 +151,7 @@ bool acme_key_change(struct request *request, struct response *response, struct 
     struct jws *inner = NULL;
     const struct jwk *new_key = inner_open(request, &inner, fault);
 
-    if (!new_key || !inner_payload_check(request, inner, new_key, fault))
+    if (!new_key || !inner || !inner_payload_check(request, inner, new_key, fault))
         return false;
     struct rows *rows = key_roll(request, new_key, fault);
     if (!rows)

@@ -166,6 +166,7 @@ static bool revoke_leaf(struct request *request, const struct revocable *subject
     const struct revoke_request wanted = {
         .subject = subject,
         .reason = reason,
+        .speaks_for_key = acme->jws->jwk != NULL,
         .actor = request->actor,
         .actor_type = "System",
         .source_ip = request->remote_addr,

@@ -115,6 +115,11 @@ static bool batch_add(TALLOC_CTX *ctx, struct batch *batch, const char *version_
     return true;
 }
 
+static bool takes_the_key(const struct revoke_request *request)
+{
+    return request->reason == REVOKED_KEY_COMPROMISE && request->speaks_for_key;
+}
+
 /* The asked version first; a compromised key takes all of its versions along (04 section 8.2). */
 static bool batch_fill(TALLOC_CTX *ctx, struct batch *batch, const struct revoke_request *request,
                        const struct revocable *subject, int64_t now_s, struct fault *fault)
@@ -128,7 +133,7 @@ static bool batch_fill(TALLOC_CTX *ctx, struct batch *batch, const struct revoke
 
     if (!batch_add(ctx, batch, subject->version_id, &entry, fault))
         return false;
-    if (request->reason != REVOKED_KEY_COMPROMISE)
+    if (!takes_the_key(request))
         return true;
     for (size_t i = 0; i < subject->same_key_versions.count; i++) {
         entry.serial = subject->same_key_serials.items[i];
@@ -155,7 +160,7 @@ static const char *revoke_once(TALLOC_CTX *ctx, struct db *db, const struct sett
                                const struct revoke_request *request,
                                const struct revocable *subject, struct fault *fault)
 {
-    const bool compromised = request->reason == REVOKED_KEY_COMPROMISE;
+    const bool compromised = takes_the_key(request);
     const int64_t now_s = clock_now_s();
     struct batch batch = {0};
 

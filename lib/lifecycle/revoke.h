@@ -33,6 +33,7 @@ struct revoke_request {
     const struct revocable *subject;
     enum revocation_reason reason;
     int64_t invalidity_date; /* Unix seconds; 0: not given */
+    bool speaks_for_key;     /* its holder asks, or an operator: a compromise is the key's */
     const char *actor;
     const char *actor_type; /* of the audit row: "System", "User", … */
     const char *source_ip;
@@ -43,7 +44,8 @@ struct revoke_request {
 
 /* One transaction: the revocation with its CRL entry, the certificate's state, marks for CRL and
  * OCSP, audit and notices. A compromised key is blocked, and every unexpired version of it is
- * revoked with this one. Afterwards the CRL job is woken.
+ * revoked with this one, where the asker speaks for the key: an account does not, since the CSR
+ * that it ordered with may be somebody else's. Afterwards the CRL job is woken.
  *
  * ALREADY_REVOKED: nothing changed, but the nonce is spent. ACME_BAD_NONCE: replay. DATABASE_BUSY:
  * versions of the key kept appearing; nothing changed. An uncertain commit was looked after: after

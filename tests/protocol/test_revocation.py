@@ -368,6 +368,16 @@ class Authorizations(RevocationTest):
 class Compromise(RevocationTest):
     """keyCompromise takes the key out of the world (04 section 8.2)."""
 
+    def test_an_account_does_not_speak_for_the_key(self):
+        """Whoever holds a victim's CSR could order with it and call the key compromised."""
+        victim, thief = self.client(), self.client("prof-other")
+        leaf, key = self.leaf(victim, "victim.example.org")
+        stolen, _ = self.leaf(thief, "victim.example.org", key=key)
+        self.assertEqual(thief.revoke(stolen.public_bytes(DER), 1).status, 200)
+        self.assertRevoked(stolen, "keyCompromise")
+        self.assertEqual(self.revocations(leaf), [])
+        self.assertEqual(self.stack.sql(f"SELECT 1 FROM blocked_keys WHERE spki_sha256 = '{spki_hash(key)}'"), [])
+
     def test_siblings_and_the_key_itself(self):
         acme, other = self.client(), self.client("prof-other")
         leaf, key = self.leaf(acme, "compromise-1.example.org")
@@ -418,7 +428,8 @@ class Compromise(RevocationTest):
             bodies = [(order["finalize"], acme.jws(order["finalize"], {"csr": b64u(csr(
                 key.private, [order["identifiers"][0]["value"]]))})) for order in orders]
             path = acme.prefix + "/revoke-cert"
-            revoke = acme.jws(acme.base + path, {"certificate": b64u(leaf.public_bytes(DER)), "reason": 1})
+            revoke = acme.jws(acme.base + path, {"certificate": b64u(leaf.public_bytes(DER)), "reason": 1}, key=key, kid=None,
+                              jwk=key.jwk())
             calls = [lambda url=url, body=body: acme.post_body(url[len(acme.base):], body) for url, body in bodies]
             calls.insert(2 + turn, lambda path=path, revoke=revoke: acme.post_body(path, revoke))
             statuses = [answer.status for answer in self.at_once(calls)]
@@ -481,7 +492,8 @@ class Races(RevocationTest):
         key = Key()
         leaves = [self.leaf(acme, f"both-{i}.example.org", key=key)[0] for i in range(6)]
         path = acme.prefix + "/revoke-cert"
-        bodies = [acme.jws(acme.base + path, {"certificate": b64u(leaf.public_bytes(DER)), "reason": 1}) for leaf in leaves]
+        bodies = [acme.jws(acme.base + path, {"certificate": b64u(leaf.public_bytes(DER)), "reason": 1}, key=key, kid=None,
+                           jwk=key.jwk()) for leaf in leaves]
         answers = self.at_once([lambda body=body: acme.post_body(path, body) for body in bodies])
         self.assertEqual(sorted(a.status for a in answers), [200] + [400] * 5, answers)
         self.assertEqual({a.type for a in answers if a.status == 400}, {"alreadyRevoked"})
