@@ -65,6 +65,16 @@ static bool statement_check(struct db *db, const struct statement *statement, st
     return good;
 }
 
+static bool statements_check(struct db *db, const struct statement *list, size_t count,
+                             struct fault *fault)
+{
+    bool good = true;
+
+    for (size_t i = 0; i < count; i++)
+        good = statement_check(db, &list[i], fault) && good;
+    return good;
+}
+
 bool db_check_statements(struct db *db, struct fault *fault)
 {
     size_t count;
@@ -75,8 +85,15 @@ bool db_check_statements(struct db *db, struct fault *fault)
     /* Opening may have prepared the schema check: every name must be free. */
     AUTO(PGresult) *freed = db_command(db, "DEALLOCATE ALL");
     bool good = say_if_bad("DEALLOCATE ALL", freed);
-    for (size_t i = 0; i < count; i++)
-        good = statement_check(db, &list[i], fault) && good;
+    good = statements_check(db, list, count, fault) && good;
+    for (size_t i = 0; i < db->added_count; i++)
+        good = statements_check(db, db->added[i].list, db->added[i].count, fault) && good;
     db_drop(db); /* what was prepared here is unknown to db_query */
     return good;
+}
+
+void db_statements_add(struct db *db, const struct statement *list, size_t count)
+{
+    db->added = mem_resize(db, db->added, struct added_statements, db->added_count + 1);
+    db->added[db->added_count++] = (struct added_statements){list, count};
 }

@@ -121,6 +121,11 @@ int64_t row_time(const struct rows *rows, size_t row, const char *column);
 struct text_list row_texts(TALLOC_CTX *ctx, const struct rows *rows, size_t row,
                            const char *column);
 
+/* Statements that are no STATEMENT because they are made from tables at start, or belong to another
+ * role than the binary's own. db_check_statements looks at them too. Nothing is copied: the array
+ * and its texts must outlive the db, and their names must differ from all others. */
+void db_statements_add(struct db *db, const struct statement *list, size_t count);
+
 /* An explicit transaction, for jobs and tools. db_commit sends the wakes that were asked for. */
 bool db_begin(struct db *db, struct fault *fault);
 /* The same with one view of the data for all of its statements (REPEATABLE READ), taken by the
@@ -140,9 +145,9 @@ struct db_counts {
 };
 struct db_counts db_counts(const struct db *db);
 
-/* Prepares every statement of this binary and has the server check columns, types and grants
- * (EXPLAIN EXECUTE runs the permission checks). Prints one line per statement that fails to
- * stderr; true when all are good. */
+/* Prepares every statement of this binary and every added one, and has the server check columns,
+ * types and grants (EXPLAIN EXECUTE runs the permission checks). Prints one line per statement that
+ * fails to stderr; true when all are good. */
 bool db_check_statements(struct db *db, struct fault *fault);
 
 #endif

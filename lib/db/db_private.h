@@ -12,6 +12,12 @@ AUTO_DEFINE(PQconninfoOption, PQconninfoFree)
 
 #define SQLSTATE_SIZE 6
 
+/* What db_statements_add was told. */
+struct added_statements {
+    const struct statement *list;
+    size_t count;
+};
+
 struct db {
     struct db_options options; /* texts hang on the db */
     PGconn *connection;        /* NULL: closed */
@@ -22,6 +28,8 @@ struct db {
     char sqlstate[SQLSTATE_SIZE];      /* of the last failure, "" where the server gave none */
     const struct statement **prepared; /* by name, on this connection */
     size_t prepared_count;
+    struct added_statements *added;
+    size_t added_count;
     struct text_list wakes; /* asked for in this transaction */
     int wake_fd;            /* -1: none yet */
     struct db_counts counts;

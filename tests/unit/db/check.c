@@ -92,6 +92,16 @@ Test(db_check, finds_missing_columns_and_grants)
         cr_expect_eq(strstr(said, mem_printf(ctx, "statement %s:", verdicts[i].name)) == NULL,
                      verdicts[i].good, "%s", said);
 
+    static const struct statement added[] = {
+        {"added_good", "SELECT id FROM checked"     },
+        {"added_bad",  "SELECT nothing FROM checked"},
+    };
+    db_statements_add(db, added, ARRAY_SIZE(added));
+    said = checked(ctx, db, &good, &fault);
+    cr_expect(strstr(said, "statement added_bad:"), "%s", said);
+    cr_expect_null(strstr(said, "statement added_good:"), "%s", said);
+    db = fixture_db(ctx, database, "certctl_probe"); /* one that was told of none */
+
     fixture_sql(ctx, database,
                 "ALTER TABLE checked ADD COLUMN missing integer;"
                 "GRANT UPDATE ON checked TO certctl_probe; GRANT SELECT ON secret TO certctl_probe;"
