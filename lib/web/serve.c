@@ -393,6 +393,30 @@ static int check_statements(struct worker *worker)
     return EXIT_FAILURE;
 }
 
+/* doc/openapi.yaml is held against this: the table is what is served. */
+static int print_routes(const struct responder *responder)
+{
+    static const struct {
+        enum method method;
+        const char *token;
+    } methods[] = {
+        {GET,    "GET"   },
+        {POST,   "POST"  },
+        {PUT,    "PUT"   },
+        {PATCH,  "PATCH" },
+        {DELETE, "DELETE"}
+    };
+
+    for (size_t i = 0; i < responder->route_count; i++) {
+        const struct route *route = &responder->routes[i];
+        const char *access = responder->access_name ? responder->access_name(route->access) : "-";
+        for (size_t j = 0; j < ARRAY_SIZE(methods); j++)
+            if (route->methods & methods[j].method)
+                (void)printf("%s\t%s\t%s\n", methods[j].token, route->pattern, access);
+    }
+    return EX_OK;
+}
+
 int web_main(const struct responder *responder, int argc, char **argv)
 {
     const char *option = argc == 2 ? argv[1] : NULL;
@@ -400,8 +424,11 @@ int web_main(const struct responder *responder, int argc, char **argv)
 
     if (text_equal(option, "--version"))
         return printf("%s %s\n", responder->name, CERTCTL_VERSION) > 0 ? EX_OK : EX_IOERR;
+    if (text_equal(option, "--routes"))
+        return print_routes(responder);
     if (argc != 1 && !check) {
-        (void)fprintf(stderr, "usage: %s [--version | --check-statements]\n", responder->name);
+        (void)fprintf(stderr, "usage: %s [--version | --routes | --check-statements]\n",
+                      responder->name);
         return EX_USAGE;
     }
     AUTO(TALLOC_CTX) *root = talloc_named_const(NULL, 0, responder->name);
@@ -411,5 +438,7 @@ int web_main(const struct responder *responder, int argc, char **argv)
     worker->host.responder = responder;
     worker->host.settings = &worker->settings;
     worker_open_db(worker, responder);
+    if (responder->declare)
+        responder->declare(worker->root, worker->host.db);
     return check ? check_statements(worker) : serve(worker);
 }

@@ -16,6 +16,11 @@ struct responder {
     bool security_headers;          /* the six headers of 05 section 2.4 */
     int64_t statement_timeout_ms;   /* 0: 15 s */
 
+    /* Once, before anything else, --check-statements too: adds statements that are made from tables
+     * to the db; what it makes is a child of ctx. May be NULL. */
+    void (*declare)(TALLOC_CTX *ctx, struct db *db);
+    /* The name of a route's access for --routes; NULL: "-". */
+    const char *(*access_name)(int access);
     /* After settings, before the first accept; returns the worker state (child of ctx) or NULL
      * with the fault. NULL without a fault: there is no state. */
     void *(*start)(TALLOC_CTX *ctx, const struct settings *settings, struct fault *fault);
@@ -34,9 +39,10 @@ struct responder {
     void (*finish)(struct request *request, struct response *response);
 };
 
-/* main() of every responder. Options: --version, --check-statements (prepares every statement of
- * this binary under its role and exits). Reads settings, opens nothing else, then accepts on fd 0
- * until SIGTERM, the request budget or the memory limit. */
+/* main() of every responder. Options: --version, --routes (prints method, pattern and access of
+ * each route, separated by tabs), --check-statements (prepares every statement of this binary
+ * under its role and exits). Reads settings, opens nothing else, then accepts on fd 0 until
+ * SIGTERM, the request budget or the memory limit. */
 int web_main(const struct responder *responder, int argc, char **argv);
 
 /* The JSON error body {"error","message","request_id","code"} (05 section 2.2). */

@@ -1,0 +1,59 @@
+/* lib/web/condition.c: If-None-Match and Prefer, 05 sections 2.5 and 2.7. */
+#include "web/condition.h"
+
+#include "core/auto.h"
+#include "core/memory.h"
+
+#include "core/banned.h"
+
+/* entity-tag = [ "W/" ] DQUOTE *etagc DQUOTE (RFC 9110 section 8.8.3): commas may be inside. */
+struct text_list condition_none_match(const struct request *request, TALLOC_CTX *ctx)
+{
+    const char *at = request_header(request, "If-None-Match");
+    struct text_list tags = {NULL, 0};
+
+    if (!at)
+        return tags;
+    if (text_equal(at, "*")) {
+        text_list_add(ctx, &tags, "*");
+        return tags;
+    }
+    for (at += strspn(at, " \t,"); *at; at += strspn(at, " \t,")) {
+        if (text_starts(at, "W/"))
+            at += 2;
+        const char *end = *at == '"' ? strchr(at + 1, '"') : NULL;
+        if (!end)
+            break;
+        text_list_add(ctx, &tags, mem_text_n(ctx, at + 1, (size_t)(end - at - 1)));
+        at = end + 1;
+    }
+    return tags;
+}
+
+bool condition_matches(const struct text_list *tags, const char *tag)
+{
+    return text_list_has(tags, tag) || (tags->count == 1 && text_equal(tags->items[0], "*"));
+}
+
+void condition_etag(struct response *response, const char *tag)
+{
+    response_header(response, "ETag", "\"%s\"", tag);
+    response_header(response, "Cache-Control", "private, no-cache");
+    /* Added, never replaced: CORS may have said Origin. */
+    response_header_add(response, "Vary", "Authorization, Cookie");
+}
+
+bool preference_strict(const struct request *request)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const char *header = request_header(request, "Prefer");
+
+    if (!header)
+        return false;
+    const struct text_list preferences = text_split(scratch, header, ',');
+    for (size_t i = 0; i < preferences.count; i++)
+        if (text_equal_nocase(preferences.items[i], "handling=strict") ||
+            text_equal_nocase(preferences.items[i], "handling=\"strict\""))
+            return true;
+    return false;
+}
