@@ -59,6 +59,15 @@ struct settings {
     int64_t worker_max_rss_bytes;
     struct text_list trusted_proxies;
 
+    bool rate_limit_enabled;
+    int64_t rate_limit_rps;
+    int64_t rate_limit_burst;
+    int64_t rate_limit_per_user_rps;
+    int64_t rate_limit_per_user_burst;
+    int64_t auth_failure_limit;
+    struct text_list cors_origins;
+    const char *audit_reads;
+
     const char *signer_socket;
     const char *signer_admin_socket;
     const char *signer_log_path;

@@ -60,6 +60,8 @@ static const char *message_for(const struct fault *fault, unsigned status)
 {
     if (fault->reason == SURFACE_WRONG)
         return "misrouted request";
+    if (fault->reason == AUTH_BACKEND)
+        return "transient backend error; retry";
     switch (status) {
     case 500:
         return "the request could not be served";
@@ -75,7 +77,8 @@ static const char *message_for(const struct fault *fault, unsigned status)
 /* Refusals of admission keep the reference's text in `error` (00 decision 30). */
 static bool names_itself(enum fault_reason reason)
 {
-    return reason == UNAUTHENTICATED || reason == FORBIDDEN || reason == RATE_LIMITED;
+    return reason == UNAUTHENTICATED || reason == FORBIDDEN || reason == RATE_LIMITED ||
+           reason == AUTH_BACKEND;
 }
 
 static json_t *details_for(const struct fault *fault)
