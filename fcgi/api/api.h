@@ -1,0 +1,40 @@
+/* fcgi/api/api.h: what the files of certctl-api share. */
+#ifndef CERTCTL_FCGI_API_API_H
+#define CERTCTL_FCGI_API_API_H
+
+#include "auth/admission.h"
+#include "resource/resource.h"
+#include "web/route.h"
+#include "web/serve.h"
+
+/* request->protocol. */
+struct api_request {
+    enum permission permission; /* what the route asks for; PERMISSION_NONE: no admission yet */
+    struct principal principal; /* actor_id NULL: nobody was authenticated */
+};
+
+/* The resources that are served, in resources.c. */
+extern const struct resource api_certificates;
+extern const struct resource api_certificate_versions;
+extern const struct resource api_issuers;
+extern const struct resource api_profiles;
+
+/* responder->declare: makes the statements of all of them. */
+void api_resources_declare(TALLOC_CTX *ctx, struct db *db);
+
+/* Handlers: GET of a list and of one object. */
+route_handler api_list_certificates;
+route_handler api_get_certificate;
+route_handler api_list_certificate_versions;
+route_handler api_list_issuers;
+route_handler api_get_issuer;
+route_handler api_list_profiles;
+route_handler api_get_profile;
+
+/* Headers for pages of other origins (05 section 2.6). */
+void api_cors(const struct request *request, struct response *response);
+
+/* Access rows, after the answer has left (06 section 11.1). */
+void api_audit(struct request *request, struct response *response);
+
+#endif
