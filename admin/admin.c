@@ -18,8 +18,20 @@
 
 #include "core/banned.h"
 
-#define CA_USER "certctl-ca"
-#define CA_ROLE "certctl_ca"
+/* A noun, its verbs, and as whom they run. */
+struct noun {
+    const char *name;
+    const struct verb *verbs;
+    const size_t *count;
+    const char *user; /* of the system, where we are root */
+    const char *role; /* of the database */
+    bool approves;    /* needs the directory of approvals */
+};
+
+static const struct noun nouns[] = {
+    {"ca",  ca_verbs,  &ca_verbs_count,  "certctl-ca", "certctl_ca", true },
+    {"key", key_verbs, &key_verbs_count, "postgres",   "postgres",   false},
+};
 
 /* Until exit, as settings.h says of what they point to. */
 static struct settings settings;
@@ -47,20 +59,33 @@ int admin_misused(const struct verb *verbs, size_t count, const char *name)
     return EX_USAGE;
 }
 
+static void usage_of(FILE *out, const struct verb *verbs, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        (void)fprintf(out, "  %s %s %s\n      %s\n", verbs[i].noun, verbs[i].verb, verbs[i].usage,
+                      verbs[i].help);
+}
+
 static void usage(FILE *out)
 {
     (void)fprintf(out, "usage: certctl-admin NOUN VERB [OPTION…]\n\n");
-    for (size_t i = 0; i < ca_verbs_count; i++)
-        (void)fprintf(out, "  %s %s %s\n      %s\n", ca_verbs[i].noun, ca_verbs[i].verb,
-                      ca_verbs[i].usage, ca_verbs[i].help);
+    usage_of(out, ca_verbs, ca_verbs_count);
+    usage_of(out, key_verbs, key_verbs_count);
 }
 
-static const struct verb *find_verb(int argc, char **argv)
+static const struct noun *find_noun(const char *name)
 {
-    for (size_t i = 0; argc >= 3 && i < ca_verbs_count; i++) {
-        if (text_equal(ca_verbs[i].noun, argv[1]) && text_equal(ca_verbs[i].verb, argv[2]))
-            return &ca_verbs[i];
-    }
+    for (size_t i = 0; i < ARRAY_SIZE(nouns); i++)
+        if (text_equal(nouns[i].name, name))
+            return &nouns[i];
+    return NULL;
+}
+
+static const struct verb *find_verb(const struct noun *noun, const char *name)
+{
+    for (size_t i = 0; noun && i < *noun->count; i++)
+        if (text_equal(noun->verbs[i].verb, name))
+            return &noun->verbs[i];
     return NULL;
 }
 
@@ -96,22 +121,24 @@ static bool become(const struct passwd *user, struct fault *fault)
         setresgid(user->pw_gid, user->pw_gid, user->pw_gid) == 0 &&
         setresuid(user->pw_uid, user->pw_uid, user->pw_uid) == 0 && geteuid() == user->pw_uid)
         return true;
-    fault_set(fault, INTERNAL, NULL, "cannot become user " CA_USER);
+    fault_set(fault, INTERNAL, NULL, "cannot become user %s", user->pw_name);
     return fault_cause_errno(fault, "setresuid");
 }
 
-static bool settle_user(const char *state_dir, struct fault *fault)
+static bool settle_user(const struct noun *noun, const char *state_dir, struct fault *fault)
 {
-    const struct passwd *user = geteuid() == 0 ? getpwnam(CA_USER) : NULL;
+    const struct passwd *user = geteuid() == 0 ? getpwnam(noun->user) : NULL;
 
-    return !user || (make_directory(state_dir, user, fault) && become(user, fault));
+    if (!user)
+        return true;
+    return (!noun->approves || make_directory(state_dir, user, fault)) && become(user, fault);
 }
 
-static void open_database(struct admin *admin)
+static void open_database(struct admin *admin, const struct noun *noun)
 {
     const struct db_options options = {
         .url = settings.database_url,
-        .role = CA_ROLE,
+        .role = noun->role,
         .application_name = "certctl-admin",
         .statement_timeout_ms = 10000,
         .unnamed_statements = true,
@@ -121,31 +148,39 @@ static void open_database(struct admin *admin)
     admin->db = db_new(admin->ctx, &options);
 }
 
-static int check_statements(struct admin *admin)
+/* certctl-admin [NOUN] --check-statements: under the noun's role, ca's where none is named. */
+static int check_statements(struct admin *admin, const struct noun *noun)
 {
     struct fault fault = {0};
 
+    if (noun->verbs == key_verbs)
+        key_statements_add(admin->db);
     if (!db_connect(admin->db, &fault))
         return admin_failed(&fault);
     return db_check_statements(admin->db, &fault) ? EX_OK : 1;
 }
 
-static int run(const struct verb *verb, int argc, char **argv)
+static int run(const struct noun *noun, const struct verb *verb, int argc, char **argv)
 {
     AUTO(TALLOC_CTX) *ctx = talloc_new(NULL);
     struct admin admin = {.ctx = ctx, .settings = &settings, .actor = person(ctx)};
     struct fault fault = {0};
 
     settings_load_or_exit(&settings);
-    if (!settle_user(settings.state_dir, &fault))
+    if (!settle_user(noun, settings.state_dir, &fault))
         return admin_failed(&fault);
-    open_database(&admin);
-    return verb ? verb->run(&admin, argc - 2, argv + 2) : check_statements(&admin);
+    open_database(&admin, noun);
+    return verb ? verb->run(&admin, argc - 2, argv + 2) : check_statements(&admin, noun);
 }
 
 int main(int argc, char **argv)
 {
-    const struct verb *verb = find_verb(argc, argv);
+    const bool check = (argc == 2 || argc == 3) && text_equal(argv[argc - 1], "--check-statements");
+    const struct noun *noun = argc >= 3 ? find_noun(argv[1]) : NULL;
+
+    if (argc == 2 && check)
+        return run(&nouns[0], NULL, argc, argv);
+    const struct verb *verb = noun ? find_verb(noun, argv[2]) : NULL;
 
     if (argc == 2 && text_equal(argv[1], "--version")) {
         (void)printf("certctl-admin %s\n", CERTCTL_VERSION);
@@ -155,9 +190,9 @@ int main(int argc, char **argv)
         usage(stdout);
         return EX_OK;
     }
-    if (!verb && !(argc == 2 && text_equal(argv[1], "--check-statements"))) {
+    if (!noun || (!verb && !check)) {
         usage(stderr);
         return EX_USAGE;
     }
-    return run(verb, argc, argv);
+    return run(noun, verb, argc, argv);
 }

@@ -27,6 +27,10 @@ struct verb {
 
 extern const struct verb ca_verbs[];
 extern const size_t ca_verbs_count;
+extern const struct verb key_verbs[];
+extern const size_t key_verbs_count;
+/* The statements of the key verbs, for the check under their role. */
+void key_statements_add(struct db *db);
 
 /* One line on stderr; the exit status that fits: 1, 69, 75 or 78. */
 int admin_failed(const struct fault *fault);
