@@ -3,7 +3,7 @@
 # not disturb what runs.
 # shellcheck shell=sh disable=SC2034,SC2154
 
-build_binaries='fcgi/probe/certctl-probe fcgi/acme/certctl-acme signer/certctl-signer
+build_binaries='fcgi/probe/certctl-probe fcgi/acme/certctl-acme fcgi/api/certctl-api signer/certctl-signer
 jobs/certctl-tick jobs/certctl-job-rate-limit-gc jobs/certctl-job-housekeeping
 jobs/certctl-job-ca-hierarchy jobs/certctl-job-crl-generation admin/certctl-admin admin/certctl-migrate admin/certctl-config'
 

@@ -238,6 +238,21 @@ doctor_own_certificate()
     fi
 }
 
+# Without a key the API says 401, so it lives; with the first key it must say 200.
+doctor_api()
+{
+    if ! nginx_answers /api/v1/issuers 401; then
+        doctor_fail 'API' '/api/v1/issuers without a key does not answer 401' "$run_dir/log/api.log, nginx.log"
+    elif ! key_works; then
+        doctor_fail 'admin key' "$key_file is missing or not accepted" "rm -f $key_file && ./run makes a new one"
+    elif [ "$(stat -c '%a %u' "$key_file")" != "600 $uid" ]; then
+        doctor_fail 'admin key' "$key_file is $(stat -c '%a %U' "$key_file"): others may read it" \
+            "certctl-admin key revoke, then rm $key_file && ./run"
+    else
+        doctor_ok 'API' 'answers 401 without a key, 200 with the first admin key (600)'
+    fi
+}
+
 doctor_answers()
 {
     for doctor_path in /health /ready /api/v1/version /acme/directory; do
@@ -270,6 +285,7 @@ doctor_all()
     doctor_ca_keys
     doctor_own_certificate
     doctor_answers
+    doctor_api
     if [ "$doctor_bad" -gt 0 ]; then
         printf '%s%s to cure%s\n' "$red" "$doctor_bad" "$plain"
         return 1

@@ -121,5 +121,7 @@ health_up()
     for health_name in $(pool_names); do
         process_alive "$health_name" || die "$health_name has ended" "$run_dir/log/$health_name.log" './run doctor looks at each part'
     done
-    step_kept '/health and /acme/directory answer'
+    wait_until 15 nginx_answers /api/v1/issuers 401 ||
+        die "/api/v1/issuers without a key does not answer 401" "$run_dir/log/api.log" './run doctor looks at each part'
+    step_kept '/health, /acme/directory and /api/v1 answer'
 }

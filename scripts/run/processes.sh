@@ -111,6 +111,7 @@ END
     cat <<END
 probe        certctl-probe  2        certctl-edge certctl-probe
 acme         certctl-acme   $workers certctl-edge certctl-acme
+api          certctl-api    2        certctl-edge certctl-api
 END
 }
 

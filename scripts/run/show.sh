@@ -8,6 +8,8 @@ show_places()
 ${bold}Where things are$plain
   directory        https://localhost:$port/acme/directory
   per profile      https://localhost:$port/acme/profile/{prof-test,prof-internal,prof-short}/directory
+  API              https://localhost:$port/api/v1/certificates
+  admin key        $key_file
   health           https://localhost:$port/health
   CRL              http://localhost:$http_port/.well-known/pki/crl/iss-local
   CA certificate   http://localhost:$http_port/.well-known/pki/ca/iss-local
@@ -43,6 +45,7 @@ show_lines()
 
 ${bold}To paste$plain
   curl --cacert $root_file https://localhost:$port/acme/directory
+  curl --cacert $root_file -H "Authorization: Bearer \$(${SUDO_USER:+sudo }cat $key_file)" https://localhost:$port/api/v1/certificates
   LEGO_CA_CERTIFICATES=$root_file lego --server https://localhost:$port/acme/directory --email you@example.org --accept-tos --path $show_lego --domains lego.certctl.test --http --http.port 127.0.0.1:5002 run
   $show_run status | logs | doctor | stop | destroy
 END

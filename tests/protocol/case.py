@@ -38,6 +38,8 @@ def shared_stack():
             "CERTCTL_ACME_SERVER_RATE_LIMIT_CONCURRENT_ORDERS": "0",
             "CERTCTL_ACME_SERVER_RATE_LIMIT_ORDERS_PER_HOUR": "0",
             "CERTCTL_ACME_SERVER_RATE_LIMIT_NEW_ACCOUNTS_PER_IP_PER_HOUR": "0",
+            "CERTCTL_RATE_LIMIT_BURST": "100000",
+            "CERTCTL_CORS_ORIGINS": "https://console.example",
             "CERTCTL_LOG_LEVEL": "debug",
         })
         atexit.register(stack.stop, keep=bool(os.environ.get("CERTCTL_CHECK_KEEP")))

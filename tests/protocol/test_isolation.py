@@ -9,7 +9,7 @@ import unittest
 
 from case import ProtocolTest
 
-RESPONDERS = ("certctl-acme", "certctl-probe")
+RESPONDERS = ("certctl-acme", "certctl-api", "certctl-probe")
 SERVICES = RESPONDERS + ("certctl-jobs", "certctl-ca")
 
 
@@ -110,7 +110,7 @@ class Isolation(ProtocolTest):
 
     def test_responder_sockets_are_the_web_servers(self):
         script = "import socket,sys; s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])"
-        for name in ("acme", "probe"):
+        for name in ("acme", "api", "probe"):
             path = os.path.join(self.stack.dir, "run", f"{name}.sock")
             self.assertEqual(as_user("www-data", "/usr/bin/python3", "-c", script, path).returncode, 0)
             for user in ("certctl-jobs", "certctl-ca", "nobody"):
@@ -147,6 +147,6 @@ class Statements(ProtocolTest):
         """Columns, types and grants of each binary's statements, against the migrated schema."""
         done = self.stack.run("check-statements", check=False)
         self.assertEqual(done.returncode, 0, done.stdout)
-        for binary in ("certctl-acme", "certctl-probe", "certctl-job-ca-hierarchy", "certctl-job-rate-limit-gc",
+        for binary in ("certctl-acme", "certctl-api", "certctl-admin", "certctl-probe", "certctl-job-ca-hierarchy", "certctl-job-rate-limit-gc",
                        "certctl-job-housekeeping"):
             self.assertRegex(done.stdout, rf"{binary}: \d+ statements")
