@@ -73,8 +73,8 @@ site_up()
     site_live=$run_dir/certbot/site/live/localhost
     write_file "$site_key" 0600 root root "$(cat "$site_live/privkey.pem")" || true
     write_file "$site_certificate" 0644 root root "$(cat "$site_live/fullchain.pem")" || true
-    nginx_reload
-    wait_until 5 site_served || die 'nginx does not serve the new certificate' "$nginx_log" ''
+    web_reload
+    wait_until 5 site_served || die "$web does not serve the new certificate" "$web_log" ''
     site_write_trust
     step_did "issued by our own CA, valid until $(certificate_end "$site_certificate")"
 }

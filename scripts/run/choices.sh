@@ -16,6 +16,10 @@ choices_check()
     case $port-$http_port-$workers-$rate in
     -* | *--* | *- | *[!0-9-]*) die "ports '$port' and '$http_port', workers '$workers', rate '$rate': a number is wanted" '' 'see ./run help' ;;
     esac
+    case $web in
+    nginx | apache) ;;
+    *) die "there is no web server '$web' here" '' 'nginx or apache' ;;
+    esac
     if [ "$port" -lt 1 ] || [ "$port" -gt 65535 ]; then
         die "port $port is none" '' 'see ./run help'
     elif [ "$http_port" -lt 1 ] || [ "$http_port" -gt 65535 ] || [ "$http_port" -eq "$port" ]; then
@@ -38,12 +42,13 @@ choices_absolute()
 
 choices_read()
 {
-    port=8443 http_port=8080 workers=$(choices_workers) rate=200 demo=yes build_from='' extra_env=''
+    port=8443 http_port=8080 web=nginx workers=$(choices_workers) rate=200 demo=yes build_from='' extra_env=''
     if [ -r "$choices_file" ]; then
         while IFS='=' read -r choices_name choices_value; do
             case $choices_name in
             port) port=$choices_value ;;
             http_port) http_port=$choices_value ;;
+            web) web=$choices_value ;;
             workers) workers=$choices_value ;;
             rate) rate=$choices_value ;;
             demo) demo=$choices_value ;;
@@ -54,6 +59,7 @@ choices_read()
     fi
     port=${CERTCTL_RUN_PORT:-$port}
     http_port=${CERTCTL_RUN_HTTP_PORT:-$http_port}
+    web=${CERTCTL_RUN_WEB:-$web}
     workers=${CERTCTL_RUN_WORKERS:-$workers}
     rate=${CERTCTL_RUN_RATE:-$rate}
     demo=${CERTCTL_RUN_DEMO:-$demo}
@@ -67,6 +73,7 @@ choices_keep()
 {
     write_file "$choices_file" 0644 root root "port=$port
 http_port=$http_port
+web=$web
 workers=$workers
 rate=$rate
 demo=$demo

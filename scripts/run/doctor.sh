@@ -87,13 +87,13 @@ doctor_clock()
 
 doctor_processes()
 {
-    for doctor_name in postgres $(pool_names) nginx; do
+    for doctor_name in postgres $(pool_names) "$web"; do
         if process_alive "$doctor_name"; then
             continue
         fi
         doctor_fail "$doctor_name" 'is not running' "./run starts it; $run_dir/log/$doctor_name.log says why it ended"
     done
-    [ "$doctor_bad" -gt 0 ] || doctor_ok processes "postgres $(pool_names)nginx"
+    [ "$doctor_bad" -gt 0 ] || doctor_ok processes "postgres $(pool_names)$web"
 }
 
 # A socket that the wrong user owns is either useless or open to the wrong one.
@@ -232,7 +232,7 @@ doctor_own_certificate()
     elif ! certificate_good "$site_certificate" localhost 1209600; then
         doctor_warn 'own certificate' "ends at $(certificate_end "$site_certificate")" './run renews it'
     elif ! site_served; then
-        doctor_fail 'own certificate' 'nginx does not serve it, or does not run' './run'
+        doctor_fail 'own certificate' "$web does not serve it, or does not run" './run'
     else
         doctor_ok 'own certificate' "served, chains to our root, until $(certificate_end "$site_certificate")"
     fi
@@ -256,11 +256,11 @@ doctor_api()
 doctor_answers()
 {
     for doctor_path in /health /ready /api/v1/version /acme/directory; do
-        if nginx_answers "$doctor_path" 200; then
+        if web_answers "$doctor_path" 200; then
             doctor_ok "$doctor_path" 200
         else
             doctor_fail "$doctor_path" "$(curl -s --max-time 5 --noproxy '*' --cacert "$site_trust" \
-                "https://localhost:$port$doctor_path" 2>&1 | head -c 200)" "$run_dir/log/nginx.log, acme.log, probe.log"
+                "https://localhost:$port$doctor_path" 2>&1 | head -c 200)" "$web_log, acme.log, probe.log"
         fi
     done
 }

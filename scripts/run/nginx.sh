@@ -102,26 +102,3 @@ nginx_up()
         step_kept "running, https://localhost:$port, pid $rec_pid"
     fi
 }
-
-# $1 path, $2 expected status; trust in the root and in the certificate of the first start.
-nginx_answers()
-{
-    [ "$(curl -s -o /dev/null -w '%{http_code}' --max-time 5 --noproxy '*' --cacert "$site_trust" \
-        "https://localhost:$port$1" 2>/dev/null)" = "$2" ]
-}
-
-# Answered by nginx and a responder, before anything is asked of them.
-health_up()
-{
-    step_begin health
-    wait_until 15 nginx_answers /health 200 ||
-        die "/health does not answer 200" "$run_dir/log/probe.log" './run doctor looks at each part'
-    wait_until 15 nginx_answers /acme/directory 200 ||
-        die "/acme/directory does not answer 200" "$run_dir/log/acme.log" './run doctor looks at each part'
-    for health_name in $(pool_names); do
-        process_alive "$health_name" || die "$health_name has ended" "$run_dir/log/$health_name.log" './run doctor looks at each part'
-    done
-    wait_until 15 nginx_answers /api/v1/issuers 401 ||
-        die "/api/v1/issuers without a key does not answer 401" "$run_dir/log/api.log" './run doctor looks at each part'
-    step_kept '/health, /acme/directory and /api/v1 answer'
-}

@@ -4,8 +4,11 @@
 # Package, and the file that shows that it (or something as good) is there.
 packages_table()
 {
+    case $web in
+    apache) echo 'apache2-bin /usr/sbin/apache2' ;;
+    *) echo 'nginx /usr/sbin/nginx' ;;
+    esac
     cat <<'END'
-nginx           /usr/sbin/nginx
 spawn-fcgi      /usr/bin/spawn-fcgi
 multiwatch      /usr/bin/multiwatch
 openssl         /usr/bin/openssl

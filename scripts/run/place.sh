@@ -73,6 +73,8 @@ place_is_ours()
 place_table()
 {
     cat <<END
+0755 root root apache
+0755 root root apache/run
 0755 root root bin
 0755 root root certbot
 0755 root root demo

@@ -2,20 +2,24 @@
 # shellcheck shell=sh disable=SC2034,SC2154
 
 env_file=$run_dir/certctl.env
-edge_file=$run_dir/secrets/edge.nginx
+edge_source=$run_dir/secrets/edge.nginx
+edge_apache=$run_dir/secrets/edge.apache
+# what the web server of this installation reads
+edge_file=$run_dir/secrets/edge.$web
 
 # 32 random bytes as hex in a param that root's web server reads before it drops its rights.
 edge_make()
 {
     edge_key=$(openssl rand -hex 32) || die 'openssl rand failed' '' ''
-    write_file "$edge_file" 0600 root root "fastcgi_param CERTCTL_EDGE_KEY $edge_key;"
+    write_file "$edge_source" 0600 root root "fastcgi_param CERTCTL_EDGE_KEY $edge_key;"
 }
 
 # The SHA-256 of the key as the responders compare it: of the text that the param carries.
 edge_sha256()
 {
-    read -r _ _ edge_key <"$edge_file"
-    edge_digest=$(printf '%s' "${edge_key%;}" | sha256sum | cut -c 1-64)
+    read -r _ _ edge_key <"$edge_source"
+    edge_key=${edge_key%;}
+    edge_digest=$(printf '%s' "$edge_key" | sha256sum | cut -c 1-64)
 }
 
 secrets_settings()
@@ -60,11 +64,13 @@ secrets_up()
     step_begin 'edge key, settings'
     secrets_check_extra
     secrets_what=''
-    if [ ! -s "$edge_file" ]; then
+    if [ ! -s "$edge_source" ]; then
         edge_make
-        secrets_what="new edge key in $edge_file, "
+        secrets_what="new edge key in $edge_source, "
     fi
     edge_sha256
+    # the same key in Apache's words, so that the web server can be changed at any time
+    write_file "$edge_apache" 0600 root root "ProxyFCGISetEnvIf \"true\" CERTCTL_EDGE_KEY \"$edge_key\"" || true
     # the last line of a name stays
     secrets_text=$(secrets_merge | awk -F= '
         /^[A-Z_]/ { if (!($1 in at)) at[$1] = ++n; line[at[$1]] = $0; next }

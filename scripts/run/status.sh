@@ -1,7 +1,7 @@
 # scripts/run/status.sh: status, logs, stop, destroy.
 # shellcheck shell=sh disable=SC2034,SC2154
 
-process_names='nginx acme api probe tick tick-ca signer-admin signer postgres'
+process_names="$web acme api probe tick tick-ca signer-admin signer postgres"
 
 need_run_dir()
 {
@@ -75,6 +75,7 @@ stop_named()
         fi
         case $stop_name in
         nginx) process_stop nginx QUIT 10 ;;
+        apache) process_stop apache WINCH 10 ;;
         postgres) process_stop postgres INT 60 ;;
         *) process_stop "$stop_name" TERM 35 ;;
         esac

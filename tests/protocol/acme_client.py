@@ -85,6 +85,11 @@ class Answer:
             return None
         return self.json["type"].rsplit(":", 1)[-1]
 
+    @property
+    def links(self):
+        """Of the Link fields each link: a web server may fold them into one field (RFC 9110 section 5.3)."""
+        return ", ".join(self.headers.get_all("Link") or []).split(", ")
+
     def __repr__(self):
         return f"<{self.status} {self.body[:300]!r}>"
 

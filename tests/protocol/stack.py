@@ -19,9 +19,11 @@ def free_port():
 
 
 class Stack:
-    """Directory, port and database of one test run. `env` are further CERTCTL_* lines."""
+    """Directory, port and database of one test run. `env` are further CERTCTL_* lines; `web` is nginx
+    or apache, by default what CERTCTL_TEST_WEB says."""
 
-    def __init__(self, env=None, workers=2, name="stack"):
+    def __init__(self, env=None, workers=2, name="stack", web=None):
+        self.web = web or os.environ.get("CERTCTL_TEST_WEB") or "nginx"
         base = os.environ.get("CERTCTL_CHECK_DIR") or tempfile.gettempdir()
         os.makedirs(base, exist_ok=True)
         home = tempfile.mkdtemp(prefix=f"{name}-", dir=base)
@@ -37,6 +39,7 @@ class Stack:
             "CERTCTL_RUN_DIR": self.dir,
             "CERTCTL_RUN_PORT": str(self.port),
             "CERTCTL_RUN_HTTP_PORT": str(self.http_port),
+            "CERTCTL_RUN_WEB": self.web,
             "CERTCTL_RUN_DEMO": "no",
             "CERTCTL_RUN_WORKERS": str(workers),
         }
@@ -50,6 +53,10 @@ class Stack:
                 out.writelines(f"{name}={value}\n" for name, value in env.items())
             os.chmod(path, 0o644)
             self.environment["CERTCTL_RUN_ENV"] = path
+
+    @property
+    def web_program(self):
+        return {"nginx": "nginx", "apache": "apache2"}[self.web]
 
     @property
     def root_pem(self):

@@ -202,7 +202,7 @@ class Faults(unittest.TestCase):
         answer = acme.post("/new-account", {})
         self.assertEqual((answer.status, answer.type), (403, "userActionRequired"), answer)
         self.assertEqual(answer.json["instance"], "https://example.org/terms")
-        self.assertIn('<https://example.org/terms>;rel="terms-of-service"', answer.headers.get_all("Link"))
+        self.assertIn('<https://example.org/terms>;rel="terms-of-service"', answer.links)
 
 
 class Disabled(unittest.TestCase):

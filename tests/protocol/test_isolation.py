@@ -43,7 +43,7 @@ class Isolation(ProtocolTest):
             material.append(secret)
         self.client().obtain("memory.example.org")  # every process has worked
         looked_at = 0
-        for program in ("certctl-acme", "certctl-probe", "certctl-tick", "nginx", "certctl-job-ca-hierarchy"):
+        for program in ("certctl-acme", "certctl-probe", "certctl-tick", self.stack.web_program, "certctl-job-ca-hierarchy"):
             for pid in self.stack.pids(program):
                 looked_at += 1
                 for secret in material:

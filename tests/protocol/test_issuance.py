@@ -128,7 +128,7 @@ class Certificates(ProtocolTest):
             challenge = self.acme.post(authz["challenges"][0]["url"])
             self.assertEqual(challenge.json, authz["challenges"][0])
             self.assertIn(f'<{order.json["authorizations"][0 if kind == "http-01" else 1]}>;rel="up"',
-                          challenge.headers.get_all("Link"))
+                          challenge.links)
 
     def race(self, name):
         """Fifty finalizes of one order at once, each with a nonce of its own."""

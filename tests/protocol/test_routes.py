@@ -115,7 +115,7 @@ class Routes(ProtocolTest):
         order = acme.order("headers.example.org")
         for answer in (order, acme.post(order.headers["Location"]), acme.post("/new-order", {}),
                        acme.post("/new-order", {}, nonce="x")):
-            self.assertIn(f'<{acme.base}{acme.prefix}/directory>;rel="index"', answer.headers.get_all("Link"))
+            self.assertIn(f'<{acme.base}{acme.prefix}/directory>;rel="index"', answer.links)
             self.assertEqual(answer.headers["Cache-Control"], "no-store")
             self.assertEqual(len(answer.headers["Replay-Nonce"]), 51)
             self.assertRegex(answer.headers["X-Request-ID"], r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
@@ -175,7 +175,7 @@ class EdgeKey(ProtocolTest):
         if os.geteuid() != 0:
             self.skipTest("one uid")
         key = self.key()
-        for folder in ("log", "run", "nginx"):
+        for folder in ("log", "run", "nginx", "apache"):
             for root, _, files in os.walk(os.path.join(self.stack.dir, folder)):
                 for name in files:
                     path = os.path.join(root, name)

@@ -65,10 +65,27 @@ class Run(unittest.TestCase):
         acme.register()
         _, order = acme.obtain("kept.example.org")
         self.stack.run("stop")
-        for name in ("certctl-acme", "certctl-signer", "certctl-probe", "certctl-tick", "nginx", "postgres"):
+        for name in ("certctl-acme", "certctl-signer", "certctl-probe", "certctl-tick", self.stack.web_program, "postgres"):
             self.assertEqual(self.stack.pids(name), [], name)
         self.stack.run("up")
         self.assertEqual(acme.post(order["certificate"]).status, 200)
+
+    def test_the_web_server_can_be_changed(self):
+        """The choice is remembered, the port stays, and only one of the two runs."""
+        acme = Client(self.stack, "prof-test")
+        for web, program, other in (("apache", "apache2", "nginx"), ("nginx", "nginx", "apache2")):
+            with self.subTest(web):
+                self.stack.environment["CERTCTL_RUN_WEB"] = web
+                self.stack.run("up")
+                del self.stack.environment["CERTCTL_RUN_WEB"]
+                self.assertIn("nothing to do", self.stack.run("up").stdout)
+                self.assertEqual(acme.raw("GET", "/health").headers["Server"].lower(), web)
+                self.assertNotEqual(self.stack.pids(program), [])
+                self.assertEqual(self.stack.pids(other), [])
+                self.assertRegex(self.stack.run("status").stdout, rf"running\s+{web}\b")
+                self.assertEqual(self.stack.run("doctor", check=False).returncode, 0)
+        self.stack.environment["CERTCTL_RUN_WEB"] = self.stack.web
+        self.stack.run("up")
 
     def test_a_bad_setting_stops_before_anything_starts(self):
         path = os.path.join(self.stack.home, "bad.env")
