@@ -11,10 +11,6 @@
 
 #include "core/banned.h"
 
-#ifndef CERTCTL_DATADIR
-#    define CERTCTL_DATADIR "/usr/share/certctl"
-#endif
-
 static const char usage[] =
     "usage: certctl-migrate [--up | --dry-run | --status]\n"
     "  --up       apply what is missing (the default)\n"
@@ -67,9 +63,8 @@ int main(int argc, char **argv)
         .url = settings.database_url,
         .application_name = "certctl-migrate",
     };
-    const char *path = settings.database_migrations_path;
     const struct migrate_options options = {
-        .directory = path ? path : CERTCTL_DATADIR "/sql",
+        .directory = settings.database_migrations_path,
         .mode = mode,
         .report = print_line,
     };

@@ -170,6 +170,8 @@ static const char *fallback_value(TALLOC_CTX *ctx, const struct setting *setting
         return mem_printf(ctx, "%s%s", settings->runtime_dir, strchr(fallback, '>') + 1);
     if (text_starts(fallback, "<state dir>"))
         return mem_printf(ctx, "%s%s", settings->state_dir, strchr(fallback, '>') + 1);
+    if (text_starts(fallback, "<data dir>"))
+        return mem_printf(ctx, "%s%s", CERTCTL_DATADIR, strchr(fallback, '>') + 1);
     if (text_equal(fallback, "<host name>"))
         return host_name(ctx);
     return fallback;

@@ -34,18 +34,21 @@ apache_fill()
         -e "s|@SERVER_NAME@|localhost:$port|g" \
         -e "s|@SERVER_ALIASES@|$(apache_aliases)|g" \
         -e "s|@LISTEN4@|127.0.0.1:$port|g" \
+        -e "s|@PUBLISH_DIR@|$run_dir/pki|g" \
+        -e "s|@CRL_MAX_AGE@|$(nginx_crl_max_age)|g" \
+        -e "s|@HTTP_LISTEN4@|127.0.0.1:$http_port|g" \
         -e "$apache_listen6" \
         "$top/apache/$1.in"
 }
 
 apache_configure()
 {
-    apache_listen6='/^Listen @LISTEN6@/d; s| @LISTEN6@||g'
+    apache_listen6='/^Listen @[A-Z]*_*LISTEN6@/d; s| @[A-Z]*_*LISTEN6@||g'
     if grep -q '^00000000000000000000000000000001 ' /proc/net/if_inet6 2>/dev/null; then
-        apache_listen6="s|@LISTEN6@|[::1]:$port|g"
+        apache_listen6="s|@LISTEN6@|[::1]:$port|g; s|@HTTP_LISTEN6@|[::1]:$http_port|g"
     fi
     apache_changed=no
-    for apache_part in apache2.conf certctl.conf certctl-fastcgi.conf; do
+    for apache_part in apache2.conf certctl.conf certctl-fastcgi.conf certctl-pki.conf; do
         if write_file "$run_dir/apache/$apache_part" 0644 root root "$(apache_fill "$apache_part")"; then
             apache_changed=yes
         fi

@@ -241,7 +241,7 @@ doctor_own_certificate()
 # Without a key the API says 401, so it lives; with the first key it must say 200.
 doctor_api()
 {
-    if ! nginx_answers /api/v1/issuers 401; then
+    if ! web_answers /api/v1/issuers 401; then
         doctor_fail 'API' '/api/v1/issuers without a key does not answer 401' "$run_dir/log/api.log, nginx.log"
     elif ! key_works; then
         doctor_fail 'admin key' "$key_file is missing or not accepted" "rm -f $key_file && ./run makes a new one"

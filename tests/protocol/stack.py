@@ -55,10 +55,6 @@ class Stack:
             self.environment["CERTCTL_RUN_ENV"] = path
 
     @property
-    def web_program(self):
-        return {"nginx": "nginx", "apache": "apache2"}[self.web]
-
-    @property
     def root_pem(self):
         return os.path.join(self.dir, "root.pem")
 
@@ -153,6 +149,24 @@ class Stack:
             except OSError:
                 continue
             if command and os.path.basename(command[0]).decode() == program and self.dir.encode() in environment:
+                found.append(int(entry))
+        return sorted(found)
+
+    def web_pids(self, web=None):
+        """The web server that ./run has recorded and its children, whose own lines and environments say nothing."""
+        try:
+            with open(os.path.join(self.dir, "pid", web or self.web), encoding="utf-8") as source:
+                leader = source.read().split()[0]
+        except OSError:
+            return []
+        found = []
+        for entry in os.listdir("/proc"):
+            try:
+                with open(f"/proc/{entry}/stat", encoding="utf-8") as source:
+                    state, parent = source.read().rsplit(")", 1)[1].split()[:2]
+            except (OSError, IndexError):
+                continue
+            if state != "Z" and leader in (entry, parent):
                 found.append(int(entry))
         return sorted(found)
 
