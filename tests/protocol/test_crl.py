@@ -198,7 +198,7 @@ class Crl(unittest.TestCase):
         stamp = crl.last_update.strftime("%a, %d %b %Y %H:%M:%S GMT")
         self.assertEqual(answer.headers["Last-Modified"], stamp)
         for headers in ({"If-None-Match": answer.headers["ETag"]}, {"If-None-Match": "*"},
-                        {"If-None-Match": '"x", W/' + answer.headers["ETag"]}, {"If-Modified-Since": stamp}):
+                        {"If-None-Match": '"x", W/' + answer.headers["ETag"].removeprefix("W/")}, {"If-Modified-Since": stamp}):
             again = self.get(ISSUER, headers=headers)
             self.assertEqual((again.status, again.body), (304, b""), headers)
             self.assertEqual(again.headers["Cache-Control"], answer.headers["Cache-Control"])
