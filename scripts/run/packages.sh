@@ -34,6 +34,8 @@ libjose-dev     /usr/include/jose/jose.h
 libfcgi-dev     /usr/include/fcgiapp.h
 libidn2-dev     /usr/include/idn2.h
 libpcre2-dev    /usr/include/pcre2.h
+libcurl4-openssl-dev /usr/bin/curl-config
+libunbound-dev  /usr/include/unbound.h
 END
 }
 
