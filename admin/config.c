@@ -11,6 +11,7 @@
 #include "core/auto.h"
 #include "core/memory.h"
 #include "core/settings.h"
+#include "net/guard.h"
 
 #include "core/banned.h"
 
@@ -54,10 +55,20 @@ static bool proxies_valid(const struct settings *settings, struct fault *fault)
     return true;
 }
 
+/* Who dials out reads it when there is work; here it is read before. */
+static bool exceptions_valid(const struct settings *settings, struct fault *fault)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+
+    return guard_new(scratch, settings->block_rfc1918_outbound, &settings->outbound_allow_cidrs,
+                     fault) != NULL;
+}
+
 static void load(struct outcome *outcome)
 {
     if (settings_load(&outcome->settings, outcome->faults, FAULTS_MAX, &outcome->refused) &&
-        !proxies_valid(&outcome->settings, &outcome->faults[0]))
+        (!proxies_valid(&outcome->settings, &outcome->faults[0]) ||
+         !exceptions_valid(&outcome->settings, &outcome->faults[0])))
         outcome->refused = 1;
 }
 

@@ -140,15 +140,18 @@ static bool secret_value(TALLOC_CTX *ctx, const struct setting *setting, const c
     return true;
 }
 
-/* The reference takes an order lifetime of zero or less for the default (01 section 4.1). */
+/* The reference takes an order lifetime or a concurrency of zero or less for the default (01
+ * section 4.1). */
 static bool means_default(const struct setting *setting, const char *value)
 {
-    int64_t ms;
+    const bool minus = *value == '-';
+    int64_t number;
 
+    if (setting->offset == AT(settings, acme_http01_concurrency))
+        return text_to_integer(value, INT64_MIN, 0, &number);
     if (setting->offset != AT(settings, acme_order_ttl_ms))
         return false;
-    const bool minus = *value == '-';
-    return text_to_duration_ms(value + (minus ? 1 : 0), &ms) && (minus || ms == 0);
+    return text_to_duration_ms(value + (minus ? 1 : 0), &number) && (minus || number == 0);
 }
 
 static const char *host_name(TALLOC_CTX *ctx)

@@ -104,6 +104,15 @@ struct settings {
     int64_t acme_concurrent_window_ms;
     int64_t acme_new_accounts_per_hour;
     int64_t acme_key_changes_per_hour;
+    int64_t acme_challenge_responds_per_hour;
+    int64_t acme_http01_concurrency;
+    int64_t acme_http01_port;
+    int64_t acme_challenge_timeout_ms;
+    int64_t acme_validation_attempts;
+    struct text_list acme_addr_resolver;
+
+    bool block_rfc1918_outbound;
+    struct text_list outbound_allow_cidrs;
 
     bool audit_record_ip;
     int64_t rate_limit_janitor_interval_ms;
