@@ -222,6 +222,8 @@ static int64_t pause_ms(const struct runner *runner, int64_t left_ms)
 static bool look_and_linger(struct runner *runner)
 {
     const int64_t until_us = runner->began_us + runner->options.linger_ms * 1000;
+
+    runner->run.until_us = until_us;
     bool good = runner->job->run(&runner->run, &runner->fault);
 
     while (good && !job_should_stop(&runner->run)) {
@@ -270,6 +272,7 @@ static void run_job(struct runner *runner)
         if (!wake_listen(runner->run.db, settings.runtime_dir, runner->job->name, &runner->wake,
                          &runner->fault))
             say(runner, LOG_WARN, "nobody can wake this job", &runner->fault);
+        runner->run.wake = &runner->wake;
         good = look_and_linger(runner);
         wake_close(&runner->wake);
     } else {

@@ -14,6 +14,7 @@
 #include "db/db.h"
 
 #include "catalogue.h"
+#include "wake.h"
 
 /* What the run function works with; the runner's. */
 struct job_run {
@@ -26,7 +27,9 @@ struct job_run {
     int64_t look_again_ms; /* lingering: the run asks to be called within this; 0: the poll does */
     int64_t items_ok;
     int64_t items_failed;
-    struct db *lock_db; /* NULL: no cluster lock. job_should_stop asks it once a second. */
+    const struct wake *wake; /* while lingering; NULL: nobody can wake us */
+    int64_t until_us;        /* monotonic: lingering ends; 0: it does not linger */
+    struct db *lock_db;      /* NULL: no cluster lock. job_should_stop asks it once a second. */
     int64_t lock_asked_us;
     bool lock_lost;
 };

@@ -1222,6 +1222,8 @@ CREATE INDEX acme_order_authorizations_authz ON acme_order_authorizations (authz
 CREATE TABLE acme_challenges (
     challenge_id certctl_id PRIMARY KEY,
     authz_id certctl_id NOT NULL REFERENCES acme_authorizations ON DELETE CASCADE,
+    -- the authorization's; stands here too for the turns of the accounts
+    account_id certctl_id NOT NULL REFERENCES acme_accounts ON DELETE RESTRICT,
     type text NOT NULL
         CHECK (type IN ('http-01', 'dns-01', 'tls-alpn-01', 'dns-account-01', 'dns-persist-01')),
     status text NOT NULL CHECK (status IN ('pending', 'processing', 'valid', 'invalid')),
@@ -1238,7 +1240,7 @@ CREATE TABLE acme_challenges (
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 80);
 CREATE UNIQUE INDEX acme_challenges_authz ON acme_challenges (authz_id, type);
-CREATE INDEX acme_challenges_queue ON acme_challenges (type, next_attempt_at)
+CREATE INDEX acme_challenges_queue ON acme_challenges (account_id, type, next_attempt_at)
     WHERE status = 'processing';
 
 CREATE TABLE acme_validation_results (

@@ -1,4 +1,4 @@
--- sql/demo.sql: three profiles that show what a profile decides. ./run enters them as certctl_owner;
+-- sql/demo.sql: four profiles that show what a profile decides. ./run enters them as certctl_owner;
 -- running it again changes nothing, and a profile that somebody edited stays as it is.
 
 WITH added AS (
@@ -18,7 +18,12 @@ WITH added AS (
         ('prof-short', 'Short-lived',
          'Server certificates of 50 minutes, which need no revocation.', 'iss-local',
          '[{"algorithm": "ECDSA", "min_size": 256}]',
-         '["serverAuth"]', '[]', 3000, true, 'trust_authenticated')
+         '["serverAuth"]', '[]', 3000, true, 'trust_authenticated'),
+        ('prof-chal', 'Challenge',
+         'Server certificates for names whose control the client proves by http-01, 90 days.',
+         'iss-local',
+         '[{"algorithm": "ECDSA", "min_size": 256}, {"algorithm": "RSA", "min_size": 2048}]',
+         '["serverAuth"]', '[]', 7776000, false, 'challenge')
     ON CONFLICT DO NOTHING
     RETURNING id
 )

@@ -144,8 +144,9 @@ struct rows *acme_leaf_query(struct request *request, const char *account_id, st
 bool acme_order_answer(struct response *response, unsigned status, const struct rows *rows,
                        const char *issued);
 
-/* authz.c: what the identifiers of an authorization may be proved by. */
+/* authz.c: what an identifier may be proved by. `trusted`: nobody will try, so that types count
+ * whose validation is not built. */
 struct text_list acme_challenge_types(TALLOC_CTX *ctx, const struct acme_profile *profile,
-                                      const char *identifier_type, bool wildcard);
+                                      bool trusted, const char *identifier_type, bool wildcard);
 
 #endif

@@ -4,6 +4,7 @@
  * responded to, so the objects are made from the authorization alone (01 section 9.5). */
 #include "core/auto.h"
 #include "core/clock.h"
+#include "core/id.h"
 #include "core/json.h"
 #include "core/memory.h"
 #include "fcgi/acme/acme.h"
@@ -12,6 +13,10 @@
 
 #define AUTHZ_PREFIX     "acme-authz-"
 #define CHALLENGE_PREFIX "acme-chall-"
+/* One account's challenges that wait for validation (01 section 11.1). */
+#define PROCESSING_MOST 1000
+/* Retry-After where somebody works on it. */
+#define WORKING_S "2"
 
 STATEMENT(
     acme_authz_read,
@@ -27,18 +32,35 @@ STATEMENT(
     "  LEFT JOIN acme_authorizations z ON z.authz_id = $1 "
     "  LEFT JOIN acme_orders o ON o.order_id = z.order_id");
 
+/* $1 nonce, $2 its expiry, $3 account, $4 authorization, $5 challenge, $6 type, $7 for names, $8
+ * for wildcards, $9 for addresses, $10 thumbprint, $11 per hour, $12 most in the queue. */
+STATEMENT(
+    acme_challenge_answer,
+    "SELECT r.outcome, r.retry_after, z.* "
+    "  FROM acme_challenge_respond($1, $2::timestamptz, $3, $4, $5, $6, $7, $8, $9, $10, "
+    "                              $11::integer, $12::integer) r "
+    "  LEFT JOIN LATERAL acme_authz_show(CASE WHEN r.outcome IS NOT NULL THEN $4 END) z ON true");
+
+/* $1 nonce, $2 its expiry, $3 account, $4 authorization, $5 audit, $6 address, $7 request. */
+STATEMENT(
+    acme_authz_give_up,
+    "SELECT r.outcome, NULL::integer AS retry_after, z.* "
+    "  FROM acme_authz_deactivate($1, $2::timestamptz, $3, $4, $5, $6::inet, $7) r "
+    "  LEFT JOIN LATERAL acme_authz_show(CASE WHEN r.outcome IS NOT NULL THEN $4 END) z ON true");
+
 struct text_list acme_challenge_types(TALLOC_CTX *ctx, const struct acme_profile *profile,
-                                      const char *identifier_type, bool wildcard)
+                                      bool trusted, const char *identifier_type, bool wildcard)
 {
     static const struct {
         const char *type;
         bool plain;
         bool wildcard;
         bool ip;
+        bool built; /* acme-validate can try it; others are shown in trust mode alone */
     } proofs[] = {
-        {"http-01",     true, false, true },
-        {"dns-01",      true, true,  false},
-        {"tls-alpn-01", true, false, true },
+        {"http-01",     true, false, true,  true },
+        {"dns-01",      true, true,  false, false},
+        {"tls-alpn-01", true, false, true,  false},
     };
     const bool ip = text_equal(identifier_type, "ip");
     struct text_list types = {0};
@@ -46,7 +68,8 @@ struct text_list acme_challenge_types(TALLOC_CTX *ctx, const struct acme_profile
     for (size_t i = 0; i < ARRAY_SIZE(proofs); i++) {
         const bool fits = ip ? proofs[i].ip : wildcard ? proofs[i].wildcard : proofs[i].plain;
 
-        if (fits && text_list_has(&profile->challenge_types, proofs[i].type))
+        if (fits && (trusted || proofs[i].built) &&
+            text_list_has(&profile->challenge_types, proofs[i].type))
             text_list_add(ctx, &types, proofs[i].type);
     }
     return types;
@@ -94,7 +117,8 @@ static json_t *challenge_object(struct request *request, const struct rows *auth
 /* A valid authorization lists the challenge that succeeded; others list all that are offered. */
 static json_t *challenge_objects(struct request *request, const struct rows *authz)
 {
-    const struct text_list types = acme_challenge_types(request, acme_of(request)->profile,
+    const bool trusted = text_equal(row_text(authz, 0, "auth_mode"), "trust_authenticated");
+    const struct text_list types = acme_challenge_types(request, acme_of(request)->profile, trusted,
                                                         row_text(authz, 0, "type"),
                                                         row_bool(authz, 0, "wildcard"));
     const bool valid = text_equal(row_text(authz, 0, "status"), "valid");
@@ -134,36 +158,103 @@ static struct rows *authz_read(struct request *request, const char *authz_id, st
     return rows;
 }
 
-bool acme_authorization(struct request *request, struct response *response, struct fault *fault)
+/* Somebody works on one of the challenges: worth to ask again soon. */
+static bool in_progress(json_t *challenges)
 {
-    const struct acme_request *acme = acme_of(request);
+    size_t index;
+    json_t *challenge;
 
-    if (acme->payload && json_object_size(acme->payload) > 0)
-        return fault_set(fault, INPUT_MALFORMED, NULL, "an authorization can only be read here");
-    struct rows *rows = authz_read(request, request_captured(request, "authz"), fault);
-    if (!rows)
-        return false;
+    json_array_foreach (challenges, index, challenge)
+        if (text_equal(json_text_at(challenge, "status"), "processing"))
+            return true;
+    return false;
+}
+
+static bool authz_answer(struct response *response, const struct rows *rows)
+{
+    struct request *request = response->request;
     json_t *body = json_object();
     json_t *identifier = json_object();
+    json_t *challenges = challenge_objects(request, rows);
+
     json_set_text(identifier, "type", row_text(rows, 0, "type"));
     json_set_text(identifier, "value", row_text(rows, 0, "value"));
     json_set_new(body, "identifier", identifier);
     json_set_text(body, "status", row_text(rows, 0, "status"));
     json_set_text(body, "expires", time_to_rfc3339(request, row_time(rows, 0, "expires_at")));
-    json_set_new(body, "challenges", challenge_objects(request, rows));
+    json_set_new(body, "challenges", challenges);
     if (row_bool(rows, 0, "wildcard"))
         json_set_bool(body, "wildcard", true);
+    if (text_equal(row_text(rows, 0, "status"), "pending") && in_progress(challenges))
+        response_header(response, "Retry-After", WORKING_S);
     return response_json(response, 200, body);
 }
 
-static json_t *challenge_of_type(json_t *objects, const char *type)
+/* What the SQL functions of this file say instead of doing it. */
+static bool outcome_check(struct request *request, const struct rows *rows, const char *what,
+                          const char *dead, struct fault *fault)
 {
-    json_t *found = recorded(objects, type);
+    const char *outcome = row_text(rows, 0, "outcome");
 
-    return found ? json_incref(found) : NULL;
+    acme_of(request)->spent = true;
+    if (text_equal(outcome, "bad_nonce"))
+        return fault_set(fault, ACME_BAD_NONCE, "nonce", "the nonce was used before");
+    if (text_equal(outcome, "unknown"))
+        return fault_set(fault, RESOURCE_UNKNOWN, NULL, "no such %s", what);
+    if (text_equal(outcome, "foreign"))
+        return fault_set(fault, ACME_NOT_OWNER, NULL, "account does not own this resource");
+    if (text_equal(outcome, "dead"))
+        return fault_set(fault, INPUT_MALFORMED, NULL, "%s", dead);
+    if (text_equal(outcome, "rate_limited")) {
+        fault_set(fault, RATE_LIMITED, NULL, "request rate limit exceeded; retry later");
+        fault->retry_after_s = (unsigned)row_integer(rows, 0, "retry_after"); /* 1 to 3600 */
+        return false;
+    }
+    return true;
 }
 
-bool acme_challenge(struct request *request, struct response *response, struct fault *fault)
+static bool authz_deactivate(struct request *request, struct response *response,
+                             struct fault *fault)
+{
+    const struct acme_request *acme = acme_of(request);
+    struct rows *rows = db_query(
+        request, request->db, &acme_authz_give_up, fault, TEXT(acme->jws->nonce),
+        INSTANT(acme_nonce_expires(request)), TEXT(acme->account.id),
+        TEXT(request_captured(request, "authz")), TEXT(id_new(request, "audit")),
+        TEXT(request->settings->audit_record_ip ? request->remote_addr : NULL),
+        TEXT(request->request_id));
+
+    return rows &&
+           outcome_check(request, rows, "authorization",
+                         "the authorization is over and cannot be deactivated", fault) &&
+           authz_answer(response, rows);
+}
+
+/* RFC 8555 section 7.5.2: the one thing that a client may change. */
+bool acme_authorization(struct request *request, struct response *response, struct fault *fault)
+{
+    const json_t *payload = acme_of(request)->payload;
+
+    if (payload && json_object_size(payload) > 0) {
+        if (json_object_size(payload) != 1 ||
+            !text_equal(json_text_at(payload, "status"), "deactivated"))
+            return fault_set(fault, INPUT_MALFORMED, NULL,
+                             "an authorization can be read, or its status set to deactivated");
+        return authz_deactivate(request, response, fault);
+    }
+    struct rows *rows = authz_read(request, request_captured(request, "authz"), fault);
+    return rows && authz_answer(response, rows);
+}
+
+struct challenge_name {
+    const char *id;
+    const char *authz_id;
+    const char *type;
+};
+
+/* The authorization's random part, a dot, and the type. */
+static bool challenge_name_read(struct request *request, struct challenge_name *ret,
+                                struct fault *fault)
 {
     const char *id = request_captured(request, "challenge");
     const char *dot = strchr(id, '.');
@@ -171,16 +262,70 @@ bool acme_challenge(struct request *request, struct response *response, struct f
     if (!text_starts(id, CHALLENGE_PREFIX) || !dot)
         return fault_set(fault, RESOURCE_UNKNOWN, NULL, "no such challenge");
     const char *rest = id + strlen(CHALLENGE_PREFIX);
-    const char *authz_id = mem_printf(request, AUTHZ_PREFIX "%.*s", (int)(dot - rest),
-                                      rest); /* ids are short */
-    struct rows *rows = authz_read(request, authz_id, fault);
-    if (!rows)
-        return false;
+    *ret = (struct challenge_name){
+        .id = id,
+        .authz_id = mem_printf(request, AUTHZ_PREFIX "%.*s", (int)(dot - rest), rest), /* short */
+        .type = dot + 1,
+    };
+    return true;
+}
+
+static bool challenge_answer(struct response *response, const struct rows *rows,
+                             const struct challenge_name *name, struct fault *fault)
+{
+    struct request *request = response->request;
     AUTO(json_t) *objects = challenge_objects(request, rows);
-    json_t *challenge = challenge_of_type(objects, dot + 1);
+    json_t *challenge = recorded(objects, name->type);
+
     if (!challenge)
         return fault_set(fault, RESOURCE_UNKNOWN, NULL, "no such challenge");
     response_header_add(response, "Link", "<%s>;rel=\"up\"",
-                        acme_url(request, "/authz/%s", authz_id));
-    return response_json(response, 200, challenge);
+                        acme_url(request, "/authz/%s", name->authz_id));
+    if (text_equal(json_text_at(challenge, "status"), "processing"))
+        response_header(response, "Retry-After", WORKING_S);
+    return response_json(response, 200, json_incref(challenge));
+}
+
+static bool offered(struct request *request, const char *type, const char *identifier_type,
+                    bool wildcard)
+{
+    const struct text_list types = acme_challenge_types(request, acme_of(request)->profile, false,
+                                                        identifier_type, wildcard);
+
+    return text_list_has(&types, type);
+}
+
+/* 01 section 11.1. What is not offered cannot be answered either: the function knows what kind of
+ * identifier it is, and is told which kinds this type may prove. */
+static struct rows *challenge_respond(struct request *request, const struct challenge_name *name,
+                                      struct fault *fault)
+{
+    const struct acme_request *acme = acme_of(request);
+    const int64_t per_hour = least(request->settings->acme_challenge_responds_per_hour,
+                                   INT64_C(1000000000)); /* an integer there */
+    struct rows *rows = db_query(
+        request, request->db, &acme_challenge_answer, fault, TEXT(acme->jws->nonce),
+        INSTANT(acme_nonce_expires(request)), TEXT(acme->account.id), TEXT(name->authz_id),
+        TEXT(name->id), TEXT(name->type), BOOLEAN(offered(request, name->type, "dns", false)),
+        BOOLEAN(offered(request, name->type, "dns", true)),
+        BOOLEAN(offered(request, name->type, "ip", false)), TEXT(acme->key->thumbprint),
+        INTEGER(per_hour), INTEGER(PROCESSING_MOST));
+
+    if (!rows || !outcome_check(request, rows, "challenge",
+                                "challenge is no longer in pending state", fault))
+        return NULL;
+    if (text_equal(row_text(rows, 0, "outcome"), "responded"))
+        db_wake(request->db, "acme-validate");
+    return rows;
+}
+
+bool acme_challenge(struct request *request, struct response *response, struct fault *fault)
+{
+    struct challenge_name name = {0};
+
+    if (!challenge_name_read(request, &name, fault))
+        return false;
+    struct rows *rows = acme_of(request)->payload ? challenge_respond(request, &name, fault)
+                                                  : authz_read(request, name.authz_id, fault);
+    return rows && challenge_answer(response, rows, &name, fault);
 }

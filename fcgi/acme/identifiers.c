@@ -3,6 +3,7 @@
 #include "core/json.h"
 #include "core/memory.h"
 #include "fcgi/acme/acme.h"
+#include "fcgi/acme/worker.h"
 #include "pki/profile.h"
 
 #include "core/banned.h"
@@ -52,10 +53,25 @@ static bool profile_allows(struct request *request, const struct acme_identifier
     if (!allowed_by_account(&acme->account, identifier->value))
         return fault_set(fault, ACME_IDENTIFIER_REJECTED, NULL,
                          "%s is outside what this account may ask for", identifier->value);
-    if (acme_challenge_types(request, acme->profile, identifier->type, identifier->wildcard)
+    if (acme_challenge_types(request, acme->profile, acme->profile->trusts_accounts,
+                             identifier->type, identifier->wildcard)
             .count == 0)
         return fault_set(fault, ACME_IDENTIFIER_REJECTED, NULL, "no challenge can validate %s here",
                          identifier->wildcard ? "a wildcard" : "this identifier");
+    return true;
+}
+
+/* In challenge mode we would have to connect to it (01 section 9.1). */
+static bool address_check(struct request *request, const char *value, struct fault *fault)
+{
+    const struct acme_worker *worker = request->worker;
+    struct net_address address;
+
+    if (acme_of(request)->profile->trusts_accounts)
+        return true;
+    if (!net_address_from_text(value, &address) || !guard_allows(worker->guard, &address))
+        return fault_set(fault, ACME_IDENTIFIER_REJECTED, NULL,
+                         "%s is an address this server does not contact", value);
     return true;
 }
 
@@ -76,7 +92,8 @@ static bool identifier_read(struct request *request, const char *type, const cha
             return false;
     } else {
         *ret = (struct acme_identifier){.type = "ip"};
-        if (!name_ip_normalise(request, value, &ret->value, fault))
+        if (!name_ip_normalise(request, value, &ret->value, fault) ||
+            !address_check(request, ret->value, fault))
             return false;
         ret->bare = ret->value;
     }

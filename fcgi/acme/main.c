@@ -32,9 +32,11 @@ static const struct route acme_routes[] = {
 
 static void *acme_start(TALLOC_CTX *ctx, const struct settings *settings, struct fault *fault)
 {
-    (void)settings;
-    (void)fault;
-    return mem_new(ctx, struct acme_worker);
+    struct acme_worker *worker = mem_new(ctx, struct acme_worker);
+
+    worker->guard = guard_new(worker, settings->block_rfc1918_outbound,
+                              &settings->outbound_allow_cidrs, fault);
+    return worker->guard ? worker : NULL;
 }
 
 /* What every answer bears (01 section 2.1). */

@@ -38,6 +38,9 @@ STATEMENT(
     "       o.identifiers AS order_identifiers, o.not_before AS order_not_before, "
     "       o.not_after AS order_not_after, o.error AS order_error, o.certificate_id AS "
     "       order_certificate, "
+    "       o.status = 'pending' AND EXISTS (SELECT 1 FROM acme_order_authorizations oa "
+    "         JOIN acme_challenges c ON c.authz_id = oa.authz_id AND c.status = 'processing' "
+    "        WHERE oa.order_id = o.order_id) AS order_working, "
     "       ARRAY(SELECT oa.authz_id::text FROM acme_order_authorizations oa WHERE oa.order_id = "
     "       o.order_id "
     "              ORDER BY oa.position) AS order_authorizations "
@@ -305,5 +308,7 @@ bool acme_order(struct request *request, struct response *response, struct fault
         return fault_set(fault, RESOURCE_UNKNOWN, NULL, "no such order");
     if (!text_equal(row_text(rows, 0, "order_account_id"), acme->account.id))
         return fault_set(fault, ACME_NOT_OWNER, NULL, "account does not own this resource");
+    if (row_bool(rows, 0, "order_working"))
+        response_header(response, "Retry-After", "2");
     return acme_order_answer(response, 200, rows, NULL);
 }

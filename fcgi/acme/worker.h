@@ -4,6 +4,7 @@
 #define CERTCTL_FCGI_ACME_WORKER_H
 
 #include "fcgi/acme/acme.h"
+#include "net/guard.h"
 
 /* So many profiles are remembered; the oldest goes. */
 #define ACME_PROFILES_MAX 16
@@ -19,6 +20,7 @@ struct acme_worker {
     int64_t nonce_keys_read_us;
     struct acme_profile *profiles[ACME_PROFILES_MAX];
     size_t profile_next;
+    struct guard *guard; /* no cache: the table of addresses, as the settings have it */
 };
 
 #endif

@@ -7,7 +7,7 @@ show_places()
 
 ${bold}Where things are$plain
   directory        https://localhost:$port/acme/directory
-  per profile      https://localhost:$port/acme/profile/{prof-test,prof-internal,prof-short}/directory
+  per profile      https://localhost:$port/acme/profile/{prof-test,prof-internal,prof-short,prof-chal}/directory
   API              https://localhost:$port/api/v1/certificates
   admin key        $key_file
   health           https://localhost:$port/health

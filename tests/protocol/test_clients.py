@@ -82,12 +82,11 @@ class Clients(ProtocolTest):
                 self.run_client(*common, "revoke", "--keep", LEGO_CA_CERTIFICATES=self.stack.root_pem)
                 self.assertRevoked(path, "unspecified")
 
-    def test_uacme(self):
+    def uacme(self, name, script_text):
         """uacme trusts the system's store alone; for it, and in a mount namespace, that is our root."""
-        name = "uacme.example.org"
         hook = f"{self.home}/hook"
         with open(hook, "w", encoding="utf-8") as out:
-            out.write("#!/bin/sh\nexit 0\n")
+            out.write(script_text)
         os.chmod(hook, 0o755)
         namespace = ("unshare", "--mount", "--propagation=unchanged") if os.geteuid() == 0 else ("unshare", "--map-root-user", "--mount")
         script = 'mount --bind "$1" /etc/ssl/certs/ca-certificates.crt && shift && exec "$@"'
@@ -102,12 +101,13 @@ class Clients(ProtocolTest):
         self.run_client(*common, "revoke", path)
         self.assertRevoked(f"{self.home}/kept.pem", "unspecified")
 
-    def test_dehydrated(self):
-        name = "dehydrated.example.org"
+    def test_uacme(self):
+        self.uacme("uacme.example.org", "#!/bin/sh\nexit 0\n")
+
+    def dehydrated(self, name, wellknown):
         with open(f"{self.home}/config", "w", encoding="utf-8") as out:
             out.write(f'CA="{self.directory()}"\nBASEDIR="{self.home}"\nCURL_OPTS="--cacert {self.stack.root_pem}"\n'
-                      f'WELLKNOWN="{self.home}/wellknown"\nCONTACT_EMAIL=a@example.org\n')
-        os.mkdir(f"{self.home}/wellknown")
+                      f'WELLKNOWN="{wellknown}"\nCONTACT_EMAIL=a@example.org\n')
         self.run_client("dehydrated", "-f", f"{self.home}/config", "--register", "--accept-terms")
         self.run_client("dehydrated", "-f", f"{self.home}/config", "-c", "-d", name)
         found = glob.glob(f"{self.home}/certs/{name}/fullchain.pem")
@@ -117,3 +117,7 @@ class Clients(ProtocolTest):
         shutil.copy(leaf, f"{self.home}/kept.pem")
         self.run_client("dehydrated", "-f", f"{self.home}/config", "--revoke", leaf)
         self.assertRevoked(f"{self.home}/kept.pem", "unspecified")
+
+    def test_dehydrated(self):
+        os.mkdir(f"{self.home}/wellknown")
+        self.dehydrated("dehydrated.example.org", f"{self.home}/wellknown")

@@ -1,0 +1,419 @@
+/* jobs/acme_validate.c: challenges that clients answered are tried (01 section 11.2). One loop over
+ * the wake socket, DNS and all connections; nothing waits for a slow target but its own slot. */
+#include <unistd.h>
+
+#include "core/auto.h"
+#include "core/bytes.h"
+#include "core/clock.h"
+#include "core/digest.h"
+#include "core/id.h"
+#include "core/json.h"
+#include "core/log.h"
+#include "core/memory.h"
+#include "net/http01.h"
+
+#include "runner.h"
+
+#include "core/banned.h"
+
+#define PROBLEM_PREFIX  "urn:ietf:params:acme:error:"
+#define POLL_MS         INT64_C(2000)
+#define TICK_MS         INT64_C(500)
+#define BUSY_MS         INT64_C(50)
+#define LEASE_EXTRA_S   15
+#define DRAIN_MS        INT64_C(20000)
+#define TAKEOVERS_MOST  5 /* a challenge that kills us each time does not kill us for ever */
+#define HTTP_PORT       80
+#define HTTP_01         "http-01"
+#define RESOLVER_OPTION "CERTCTL_ACME_SERVER_ADDR_RESOLVER"
+
+/* $1 type, $2 in flight at most, $3 of them here, $4 attempts at most, $5 lease in s, $6 who. */
+STATEMENT(acme_validate_claim,
+          "SELECT * FROM acme_challenge_claim($1, $2::integer, $3::integer, $4::integer, "
+          "make_interval(secs => $5::integer), $6)");
+
+/* $1 challenge, $2 who, $3 problem or NULL, $4 may pass, $5 attempts at most, $6 record, $7 life of
+ * the authorization in s, $8 audit. */
+STATEMENT(acme_validate_result,
+          "SELECT outcome, order_status FROM acme_challenge_result($1, $2, $3::jsonb, $4, "
+          "$5::integer, $6::jsonb, make_interval(secs => $7::integer), $8)");
+
+STATEMENT(acme_validate_release, "SELECT released FROM acme_challenge_release($1)");
+
+STATEMENT(
+    acme_validate_waiting,
+    "SELECT count(*) AS waiting FROM acme_challenges WHERE type = $1 AND status = 'processing' "
+    "AND next_attempt_at <= now() AND (lease_until IS NULL OR lease_until <= now())");
+
+/* How a fault stands in the challenge, RFC 8555 section 6.7. */
+static const struct {
+    enum fault_reason reason;
+    const char *type;
+    int status;
+} problems[] = {
+    {NET_DNS,             "dns",               400},
+    {NET_CONNECTION,      "connection",        400},
+    {NET_ADDRESS_REFUSED, "connection",        400},
+    {NET_TLS,             "tls",               400},
+    {NET_RESPONSE,        "incorrectResponse", 403},
+};
+
+/* One claimed challenge. */
+struct item {
+    struct item *next;
+    const char *challenge_id;
+    const char *authz_id;
+    const char *identifier;
+    int64_t began_us;
+    struct http01 *http01;
+    bool over;
+    bool valid;
+    bool transient;
+    struct fault fault;
+    const char *address;
+    const char *url;
+    unsigned redirects;
+};
+
+struct work {
+    struct job_run *run;
+    const char *claimed_by;
+    struct guard *guard;
+    struct resolver *resolver; /* made when something is claimed */
+    struct fetcher *fetcher;
+    struct http01_rig rig;
+    struct item *first;
+    int64_t count;
+    int64_t claimed; /* since the start, for --limit */
+    bool look;       /* there may be something to claim */
+    bool busy;       /* another process claimed at that moment */
+    int64_t looked_us;
+    int64_t told_to_stop_us;
+};
+
+static void on_done(void *context, const struct http01_outcome *outcome)
+{
+    struct item *item = context;
+
+    item->over = true;
+    item->valid = outcome->valid;
+    item->transient = outcome->transient;
+    item->fault = outcome->fault;
+    item->address = mem_text(item, outcome->address);
+    item->url = mem_text(item, outcome->url);
+    item->redirects = outcome->redirects;
+}
+
+/* DNS has a thread and HTTP its tables: only who has work pays for them. */
+static bool rig_up(struct work *work, struct fault *fault)
+{
+    const struct settings *settings = work->run->settings;
+
+    if (work->fetcher)
+        return true;
+    work->resolver = resolver_new(work, RESOLVER_OPTION, &settings->acme_addr_resolver, fault);
+    if (!work->resolver)
+        return false;
+    work->fetcher = fetcher_new(work, work->guard, fault);
+    work->rig = (struct http01_rig){
+        .guard = work->guard,
+        .resolver = work->resolver,
+        .fetcher = work->fetcher,
+        .user_agent = "certctl-acme/" CERTCTL_VERSION,
+        .port = (unsigned)settings->acme_http01_port, /* 65535 at most */
+        .timeout_ms = settings->acme_challenge_timeout_ms,
+    };
+    return work->fetcher != NULL;
+}
+
+/* Before what its requests and questions hang on. */
+static void rig_down(struct work *work)
+{
+    while (work->first) {
+        struct item *item = work->first;
+
+        work->first = item->next;
+        talloc_free(item);
+    }
+    TALLOC_FREE(work->fetcher);
+    TALLOC_FREE(work->resolver);
+}
+
+static void item_start(struct work *work, const struct rows *rows, size_t row)
+{
+    struct item *item = mem_new(work, struct item);
+
+    item->challenge_id = mem_text(item, row_text(rows, row, "challenge_id"));
+    item->authz_id = mem_text(item, row_text(rows, row, "authz_id"));
+    item->identifier = mem_text(item, row_text(rows, row, "identifier_value"));
+    item->began_us = clock_monotonic_us();
+    item->next = work->first;
+    work->first = item;
+    work->count++;
+    work->claimed++;
+    if (row_bool(rows, row, "wildcard")) {
+        item->over = true;
+        fault_set(&item->fault, NET_RESPONSE, NULL, "http-01 cannot prove a wildcard");
+        return;
+    }
+    const struct http01_wish wish = {
+        .host = item->identifier,
+        .token = row_text(rows, row, "token"),
+        .key_authorization = mem_printf(item, "%s.%s", row_text(rows, row, "token"),
+                                        row_text(rows, row, "thumbprint")),
+    };
+    item->http01 = http01_start(item, &work->rig, &wish, on_done, item);
+}
+
+static bool claim(struct work *work, struct fault *fault)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const struct settings *settings = work->run->settings;
+    const int64_t most_here = job_batch(work->run,
+                                        work->claimed + settings->acme_http01_concurrency);
+    const int64_t lease_s = (settings->acme_challenge_timeout_ms + 999) / 1000 + LEASE_EXTRA_S;
+    struct rows *rows = db_query(scratch, work->run->db, &acme_validate_claim, fault, TEXT(HTTP_01),
+                                 INTEGER(settings->acme_http01_concurrency),
+                                 INTEGER(most_here - work->claimed),
+                                 INTEGER(settings->acme_validation_attempts + TAKEOVERS_MOST),
+                                 INTEGER(lease_s), TEXT(work->claimed_by));
+
+    if (!rows)
+        return false;
+    work->look = false;
+    work->looked_us = clock_monotonic_us();
+    work->busy = rows->count == 1 && row_null(rows, 0, "challenge_id");
+    if (work->busy || rows->count == 0)
+        return true;
+    if (!rig_up(work, fault))
+        return false;
+    for (size_t i = 0; i < rows->count; i++)
+        item_start(work, rows, i);
+    return true;
+}
+
+static char *problem_of(TALLOC_CTX *ctx, const struct fault *fault)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    AUTO(json_t) *problem = json_object();
+    const char *type = "serverInternal";
+    int status = 500;
+
+    for (size_t i = 0; i < ARRAY_SIZE(problems); i++)
+        if (problems[i].reason == fault->reason) {
+            type = problems[i].type;
+            status = problems[i].status;
+        }
+    json_set_text(problem, "type", mem_printf(scratch, PROBLEM_PREFIX "%s", type));
+    json_set_text(problem, "detail",
+                  status == 500 ? "the validation failed on our side" : fault->detail);
+    json_set_integer(problem, "status", status);
+    return json_to_text(ctx, problem);
+}
+
+static char *record_of(TALLOC_CTX *ctx, const struct work *work, const struct item *item)
+{
+    AUTO(json_t) *record = json_object();
+
+    json_set_text(record, "address", item->address);
+    json_set_text(record, "url", item->url);
+    json_set_integer(record, "redirects", item->redirects);
+    json_set_text(record, "resolver", resolver_name(work->resolver));
+    json_set_integer(record, "duration_ms", (clock_monotonic_us() - item->began_us) / 1000);
+    return json_to_text(ctx, record);
+}
+
+/* The address is told here alone: a problem that named it would let clients map our network. */
+static void say(const struct work *work, const struct item *item, const char *outcome,
+                const char *order_status)
+{
+    struct log_line line;
+
+    log_begin(&line, item->valid ? LOG_INFO : LOG_WARN, "challenge tried");
+    log_text(&line, "job", work->run->entry->name);
+    log_text(&line, "item", item->challenge_id);
+    log_text(&line, "identifier", item->identifier);
+    log_text(&line, "outcome", item->valid ? "valid" : "invalid");
+    log_text(&line, "stored", outcome);
+    log_text(&line, "order", order_status);
+    log_text(&line, "address", item->address);
+    log_text(&line, "url", item->url);
+    log_duration_us(&line, "duration_ms", clock_monotonic_us() - item->began_us);
+    if (!item->valid)
+        log_fault(&line, &item->fault);
+    log_end(&line);
+}
+
+static bool store(struct work *work, struct item *item, struct fault *fault)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const struct settings *settings = work->run->settings;
+    struct rows *rows = db_query(
+        scratch, work->run->db, &acme_validate_result, fault, TEXT(item->challenge_id),
+        TEXT(work->claimed_by), TEXT(item->valid ? NULL : problem_of(scratch, &item->fault)),
+        BOOLEAN(item->transient), INTEGER(settings->acme_validation_attempts),
+        TEXT(record_of(scratch, work, item)), INTEGER(settings->acme_authz_ttl_ms / 1000),
+        TEXT(id_new(scratch, "audit")));
+
+    if (!rows)
+        return false;
+    say(work, item, row_text(rows, 0, "outcome"), row_text(rows, 0, "order_status"));
+    if (item->valid)
+        work->run->items_ok++;
+    else
+        work->run->items_failed++;
+    return true;
+}
+
+/* Takes the next step of each, and out those that ended. */
+static bool advance(struct work *work, struct fault *fault)
+{
+    struct item **at = &work->first;
+
+    while (*at) {
+        struct item *item = *at;
+
+        if (item->http01)
+            http01_tick(item->http01);
+        if (!item->over) {
+            at = &item->next;
+            continue;
+        }
+        if (!store(work, item, fault))
+            return false;
+        *at = item->next;
+        talloc_free(item);
+        work->count--;
+        work->look = true; /* a slot is free */
+    }
+    return true;
+}
+
+static bool stopping(struct work *work)
+{
+    const int64_t now_us = clock_monotonic_us();
+
+    if (job_should_stop(work->run) && work->told_to_stop_us == 0)
+        work->told_to_stop_us = now_us;
+    return work->told_to_stop_us != 0 ||
+           (work->run->until_us != 0 && now_us >= work->run->until_us) ||
+           (work->run->limit > 0 && work->claimed >= work->run->limit);
+}
+
+static bool may_claim(const struct work *work)
+{
+    const int64_t since_ms = (clock_monotonic_us() - work->looked_us) / 1000;
+
+    return work->count < work->run->settings->acme_http01_concurrency &&
+           (work->look || since_ms >= (work->busy ? BUSY_MS : POLL_MS));
+}
+
+static void wait_for_something(struct work *work)
+{
+    const int fds[] = {work->run->wake ? work->run->wake->fd : -1, resolver_fd(work->resolver)};
+
+    fetcher_wait(work->fetcher, fds, ARRAY_SIZE(fds), work->busy ? BUSY_MS : TICK_MS);
+    if (work->run->wake && wake_wait(work->run->wake, 0))
+        work->look = true;
+    resolver_work(work->resolver);
+    fetcher_work(work->fetcher);
+}
+
+/* Told to stop, and what is under way takes longer than we are given. */
+static bool release(struct work *work, struct fault *fault)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+
+    return db_query(scratch, work->run->db, &acme_validate_release, fault,
+                    TEXT(work->claimed_by)) != NULL;
+}
+
+static bool work_on(struct work *work, struct fault *fault)
+{
+    for (;;) {
+        const bool stop = stopping(work);
+
+        if (!stop && may_claim(work) && !claim(work, fault))
+            return false;
+        if (work->count == 0 && (stop || !work->busy))
+            return true;
+        if (work->told_to_stop_us != 0 &&
+            clock_monotonic_us() - work->told_to_stop_us > DRAIN_MS * 1000)
+            return release(work, fault);
+        if (work->count == 0)
+            (void)usleep(BUSY_MS * 1000);
+        else
+            wait_for_something(work);
+        if (!advance(work, fault))
+            return false;
+    }
+}
+
+static bool look_dry(struct job_run *run, struct fault *fault)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    struct rows *rows = db_query(scratch, run->db, &acme_validate_waiting, fault, TEXT(HTTP_01));
+
+    if (rows)
+        job_would("validate", "acme_challenges", row_integer(rows, 0, "waiting"));
+    return rows != NULL;
+}
+
+/* A port that only a test wants; once, not with each look. */
+static void warn_of_port(const struct settings *settings)
+{
+    static bool warned;
+
+    if (settings->acme_http01_port == HTTP_PORT || warned)
+        return;
+    warned = true;
+    log_message(LOG_WARN, "http-01 goes to port %d: RFC 8555 section 8.3 wants port 80",
+                (int)settings->acme_http01_port); /* 65535 at most */
+}
+
+static char *own_name(TALLOC_CTX *ctx, const struct job_run *run)
+{
+    uint8_t random_part[8];
+
+    random_bytes(random_part, sizeof(random_part));
+    return mem_printf(ctx, "%s:%d:%s", run->host, (int)getpid(),
+                      hex_from_bytes(ctx, BYTES_OF(random_part)));
+}
+
+static bool validate(struct job_run *run, struct fault *fault)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    struct work *work = mem_new(scratch, struct work);
+
+    work->run = run;
+    work->look = true;
+    work->claimed_by = own_name(work, run);
+    work->guard = guard_new(work, run->settings->block_rfc1918_outbound,
+                            &run->settings->outbound_allow_cidrs, fault);
+    if (!work->guard)
+        return false;
+    warn_of_port(run->settings);
+    if (run->dry_run)
+        return look_dry(run, fault);
+    const bool good = work_on(work, fault);
+    rig_down(work);
+    return good;
+}
+
+static bool enabled(const struct settings *settings)
+{
+    return settings->acme_enabled;
+}
+
+static const struct job acme_validate = {
+    .name = "acme-validate",
+    .interval_ms = 1000,
+    .limit_s = 60,
+    .enabled = enabled,
+    .run = validate,
+};
+
+int main(int argc, char **argv)
+{
+    return job_main(&acme_validate, argc, argv);
+}

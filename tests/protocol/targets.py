@@ -1,0 +1,197 @@
+"""What acme-validate talks to in tests: a DNS server and a web server of ours on loopback, whose names
+can behave as badly as the test wants."""
+import socket
+import struct
+import threading
+import time
+
+A, AAAA = 1, 28
+NOERROR, SERVFAIL, NXDOMAIN = 0, 2, 3
+
+
+class Names:
+    """DNS over UDP. zone: name -> list of addresses, an rcode, None (no answer at all), or a function
+    of the type that returns one of these. Names that nobody entered are found at 127.0.0.1 when they
+    end in .good.test; all others do not exist."""
+
+    def __init__(self):
+        self.zone = {}
+        self.asked = []
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                query, peer = self.socket.recvfrom(4096)
+            except OSError:
+                return
+            answer = self.answer(query)
+            if answer:
+                self.socket.sendto(answer, peer)
+
+    def look_up(self, name, kind):
+        entry = self.zone.get(name, ["127.0.0.1"] if name.endswith(".good.test") else NXDOMAIN)
+        return entry(kind) if callable(entry) else entry
+
+    def answer(self, query):
+        labels, at = [], 12
+        while query[at]:
+            labels.append(query[at + 1:at + 1 + query[at]].decode())
+            at += query[at] + 1
+        kind = struct.unpack(">H", query[at + 1:at + 3])[0]
+        question = query[12:at + 5]
+        name = ".".join(labels).lower()
+        self.asked.append((name, kind))
+        found = self.look_up(name, kind)
+        if found is None:
+            return None
+        rcode, records = (found, []) if isinstance(found, int) else (NOERROR, found)
+        data = []
+        for address in records:
+            family, its_kind = (socket.AF_INET6, AAAA) if ":" in address else (socket.AF_INET, A)
+            if its_kind == kind:
+                data.append(socket.inet_pton(family, address))
+        answer = query[:2] + struct.pack(">HHHHH", 0x8180 | rcode, 1, len(data), 0, 0) + question
+        for raw in data:
+            answer += b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 0, len(raw)) + raw
+        return answer
+
+    def close(self):
+        self.socket.close()
+
+
+class Web:
+    """One thread a connection. proofs: token -> key authorization. behaviours: host -> function of the
+    connection and the path, instead of the proof."""
+
+    def __init__(self, port=0):
+        self.proofs = {}
+        self.behaviours = {}
+        self.hits = {}
+        self.heads = {}
+        self.sent = {}
+        self.lock = threading.Lock()
+        self.socket = listen("127.0.0.1", port)
+        self.port = self.socket.getsockname()[1]
+        self.traps = {}
+        threading.Thread(target=accept_all, args=(self.socket, self.serve), daemon=True).start()
+
+    def trap(self, address):
+        """Listens on an address that nobody may come to; connections to it are kept in traps."""
+        came = self.traps.setdefault(address, [])
+        trap = listen(address, self.port)
+
+        def record(connection):
+            came.append(connection.getpeername())
+            connection.close()
+
+        threading.Thread(target=accept_all, args=(trap, record), daemon=True).start()
+        return trap
+
+    def serve(self, connection):
+        with connection:
+            try:
+                connection.settimeout(60)
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    piece = connection.recv(4096)
+                    if not piece:
+                        return
+                    head += piece
+                    if head[:1] == b"\x16":  # a TLS handshake, of which we know nothing
+                        reply(connection, 400)
+                        return
+                lines = head.decode("latin-1").split("\r\n")
+                path = lines[0].split(" ")[1]
+                host = next((line[5:].strip() for line in lines if line.lower().startswith("host:")), "")
+                host = host.rsplit(":", 1)[0] if host.endswith(f":{self.port}") else host
+                with self.lock:
+                    self.hits[host] = self.hits.get(host, 0) + 1
+                    self.heads[host] = head.decode("latin-1")
+                self.behaviours.get(host, self.prove)(connection, path)
+            except OSError:
+                pass
+
+    def prove(self, connection, path):
+        proof = self.proofs.get(path.rsplit("/", 1)[-1])
+        reply(connection, 200 if proof else 404, (proof or "no such token") + "\n")
+
+    def close(self):
+        close(self.socket)
+
+
+def close(listener):
+    """A socket that a thread waits on stays until the thread wakes."""
+    try:
+        listener.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+    listener.close()
+
+
+def listen(address, port):
+    listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((address, port))
+    listener.listen(128)
+    return listener
+
+
+def accept_all(listener, serve):
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+
+def reply(connection, status, body="", **headers):
+    lines = [f"HTTP/1.1 {status} Word", f"Content-Length: {len(body)}", "Connection: close"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    connection.sendall(("\r\n".join(lines) + "\r\n\r\n" + body).encode("latin-1"))
+
+
+def redirect(location, status=302):
+    return lambda connection, path: reply(connection, status, Location=location(path) if callable(location) else location)
+
+
+def never_answers(connection, path):
+    time.sleep(60)
+
+
+def drips_headers(connection, path):
+    connection.sendall(b"HTTP/1.1 200 OK\r\n")
+    for i in range(600):
+        connection.sendall(f"X-{i}: a\r\n".encode())
+        time.sleep(0.1)
+
+
+def drips_body(connection, path):
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n")
+    for _ in range(600):
+        connection.sendall(b"a")
+        time.sleep(0.1)
+
+
+def endless_headers(connection, path):
+    connection.sendall(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        connection.sendall(b"X-Filler: " + b"a" * 4000 + b"\r\n")
+
+
+def sends_a_gigabyte(counts, host):
+    """Without a length, so that only reading tells; counts what the kernel took."""
+
+    def behave(connection, path):
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        counts[host] = 0
+        block = b"a" * 65536
+        while counts[host] < 1 << 30:
+            connection.sendall(block)
+            counts[host] += len(block)
+
+    return behave

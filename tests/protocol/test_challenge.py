@@ -1,0 +1,581 @@
+"""Challenge mode with http-01: our client and those of Debian against targets good and hostile."""
+import atexit
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+import targets
+from acme_client import Client, csr
+from case import ProtocolTest
+from stack import Stack, free_port
+from test_clients import Clients
+from test_issuance import verify_strictly
+
+PROFILE = """
+INSERT INTO certificate_profiles (id, name, issuer_id, acme_auth_mode) VALUES
+  ('prof-proof', 'Proof', 'iss-local', 'challenge'), ('prof-proof-b', 'Proof B', 'iss-local', 'challenge'),
+  ('prof-proof-dns', 'Proof by DNS', 'iss-local', 'challenge')
+ON CONFLICT DO NOTHING;
+INSERT INTO acme_profile_settings (profile_id, settings) VALUES ('prof-proof-dns', '{"challenge_types":["dns-01"]}')
+ON CONFLICT DO NOTHING;
+"""
+
+_shared = {}
+
+
+def shared():
+    """One stack for this file, with its own DNS and a port of its own for http-01."""
+    if not _shared:
+        names, port = targets.Names(), free_port()
+        stack = Stack(name="challenge", env={
+            "CERTCTL_ACME_SERVER_RATE_LIMIT_CONCURRENT_ORDERS": "0",
+            "CERTCTL_ACME_SERVER_RATE_LIMIT_ORDERS_PER_HOUR": "0",
+            "CERTCTL_ACME_SERVER_RATE_LIMIT_NEW_ACCOUNTS_PER_IP_PER_HOUR": "0",
+            "CERTCTL_ACME_SERVER_HTTP01_PORT": str(port),
+            "CERTCTL_ACME_SERVER_ADDR_RESOLVER": f"127.0.0.1:{names.port}",
+            "CERTCTL_ACME_SERVER_CHALLENGE_TIMEOUT": "12s",
+            "CERTCTL_ACME_SERVER_VALIDATION_ATTEMPTS": "2",
+            "CERTCTL_OUTBOUND_ALLOW_CIDRS": "127.0.0.1/32",
+            "CERTCTL_BLOCK_RFC1918_OUTBOUND": "true",
+        })
+        atexit.register(stack.stop, keep=bool(os.environ.get("CERTCTL_CHECK_KEEP")))
+        stack.start()
+        stack.sql(PROFILE)
+        _shared.update(stack=stack, names=names, port=port)
+    return _shared["stack"], _shared["names"], _shared["port"]
+
+
+class ChallengeTest(ProtocolTest):
+    """Helpers; `web` answers on the http-01 port for as long as the class runs."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.stack, cls.names, cls.port = shared()
+        cls.web = targets.Web(cls.port)
+        cls.addClassCleanup(cls.web.close)
+
+    def client(self, profile="prof-proof", key=None, register=True):
+        return super().client(profile, key, register)
+
+    def authz(self, acme, order):
+        return [acme.post(url).json for url in order["authorizations"]]
+
+    def offer(self, acme, authz, kind="http-01"):
+        """The challenge of an authorization, its proof put in place."""
+        challenge = next(c for c in authz["challenges"] if c["type"] == kind)
+        self.web.proofs[challenge["token"]] = f"{challenge['token']}.{acme.key.thumbprint()}"
+        return challenge
+
+    def answer_all(self, acme, order):
+        for authz in self.authz(acme, order):
+            if authz["status"] == "pending":
+                answer = acme.post(self.offer(acme, authz)["url"], {})
+                self.assertEqual(answer.status, 200, answer)
+
+    def settled(self, acme, url, states=("pending", "processing"), seconds=45):
+        """The object at the URL once it is in none of these states."""
+        found = []
+
+        def over():
+            found[:] = [acme.post(url)]
+            return found[0].json["status"] not in states
+
+        Stack.wait(over, seconds, what=f"{url} leaves {states}")
+        return found[0].json
+
+    def ready(self, acme, *names):
+        order = acme.order(*names)
+        self.assertEqual(order.status, 201, order)
+        self.answer_all(acme, order.json)
+        settled = self.settled(acme, order.headers["Location"])
+        self.assertEqual(settled["status"], "ready", settled)
+        return settled
+
+    def errors(self, acme, order):
+        return {a["identifier"]["value"]: c.get("error") for a in self.authz(acme, order) for c in a["challenges"]}
+
+
+class Success(ChallengeTest):
+
+    def test_two_names(self):
+        acme = self.client()
+        names = ("a.good.test", "b.good.test")
+        order = acme.order(*names)
+        url = order.headers["Location"]
+        self.assertEqual((order.status, order.json["status"]), (201, "pending"), order)
+        self.assertProblem(acme.finalize(order.json, csr(ec.generate_private_key(ec.SECP256R1()), names)), 403, "orderNotReady")
+        for authz in self.authz(acme, order.json):
+            self.assertEqual(authz["status"], "pending")
+            self.assertEqual([c["type"] for c in authz["challenges"]], ["http-01"])
+            self.assertEqual(authz["challenges"][0]["status"], "pending")
+        for authz_url in order.json["authorizations"]:
+            challenge = self.offer(acme, acme.post(authz_url).json)
+            self.assertEqual(acme.post(challenge["url"]).json["status"], "pending")  # a read changes nothing
+            answer = acme.post(challenge["url"], {})
+            self.assertEqual((answer.status, answer.json["status"], answer.headers["Retry-After"]), (200, "processing", "2"), answer)
+            self.assertIn(f'<{authz_url}>;rel="up"', answer.headers.get_all("Link"))
+        done = self.settled(acme, url)
+        self.assertEqual(done["status"], "ready", done)
+        self.assertNotIn("error", done)
+        for authz in self.authz(acme, done):
+            self.assertEqual((authz["status"], len(authz["challenges"])), ("valid", 1), authz)
+            self.assertEqual(authz["challenges"][0]["status"], "valid")
+            self.assertIn("validated", authz["challenges"][0])
+        finished = acme.finalize(done, csr(ec.generate_private_key(ec.SECP256R1()), names))
+        self.assertEqual(finished.json["status"], "valid", finished)
+        chain = acme.post(finished.json["certificate"]).body.decode()
+        self.assertTrue(verify_strictly(self.stack, chain)[0])
+        rows = self.stack.sql("SELECT action, actor, details->>'valid', jsonb_array_length(details->'challenges') FROM audit_events "
+                              f"WHERE resource_id = '{url.rsplit('/', 1)[1]}' ORDER BY seq")
+        self.assertEqual([row[0] for row in rows],
+                         ["acme_order_created", "acme_challenge_completed", "acme_order_finalized"])
+        self.assertEqual(rows[1][1:], [f"acme:{acme.kid.rsplit('/', 1)[1]}", "true", "2"])
+
+    def test_the_request_as_it_arrives(self):
+        acme = self.client()
+        self.ready(acme, "head.good.test")
+        lines = self.web.heads["head.good.test"].split("\r\n")
+        self.assertRegex(lines[0], r"^GET /\.well-known/acme-challenge/[A-Za-z0-9_-]{43} HTTP/1\.1$")
+        self.assertIn("Accept: */*", lines)
+        self.assertIn("Connection: close", lines)
+        self.assertTrue(any(line.startswith("User-Agent: certctl-acme/") for line in lines), lines)
+        self.assertFalse(any(line.lower().startswith(("cookie:", "accept-encoding:", "authorization:")) for line in lines), lines)
+        self.assertEqual(self.web.hits["head.good.test"], 1)
+
+    def test_an_address(self):
+        acme = self.client()
+        done = self.ready(acme, "127.0.0.1")
+        self.assertEqual(acme.finalize(done, csr(ec.generate_private_key(ec.SECP256R1()), ["127.0.0.1"])).json["status"], "valid")
+
+    def test_redirects_within_the_rules(self):
+        acme = self.client()
+        self.web.behaviours["r0.good.test"] = targets.redirect(lambda path: f"http://r1.good.test:{self.port}{path}", 301)
+        self.web.behaviours["r1.good.test"] = targets.redirect(lambda path: f"//r2.good.test:{self.port}/elsewhere/{path}", 307)
+        self.ready(acme, "r0.good.test")
+        self.assertEqual(self.web.hits["r2.good.test"], 1)
+        # Ten redirects, the most that are followed.
+        for i in range(10):
+            self.web.behaviours[f"ten-{i}.good.test"] = targets.redirect(
+                lambda path, i=i: f"http://ten-{i + 1}.good.test:{self.port}{path}", (301, 302, 303, 307, 308)[i % 5])
+        self.ready(acme, "ten-0.good.test")
+
+    def test_ipv6_first_and_one_fallback(self):
+        self.names.zone["dual.test"] = ["2001:db8::1", "127.0.0.1"]  # documentation: nobody answers there
+        acme = self.client()
+        self.ready(acme, "dual.test")
+        self.assertEqual(self.web.hits["dual.test"], 1)
+
+    def test_a_proof_serves_the_next_order_too(self):
+        acme = self.client()
+        self.ready(acme, "again.good.test")
+        hits = self.web.hits["again.good.test"]
+        order = acme.order("again.good.test", "127.0.0.1")
+        self.assertEqual(order.json["status"], "pending")
+        self.assertEqual(sorted(a["status"] for a in self.authz(acme, order.json)), ["pending", "valid"])
+        self.answer_all(acme, order.json)
+        self.assertEqual(self.settled(acme, order.headers["Location"])["status"], "ready")
+        self.assertEqual(self.web.hits["again.good.test"], hits)
+
+    def test_what_fails_once_is_tried_again(self):
+        acme = self.client()
+
+        def first_fails(connection, path):
+            self.web.behaviours.pop("once.good.test", None)
+            targets.reply(connection, 503)
+
+        self.web.behaviours["once.good.test"] = first_fails
+        order = acme.order("once.good.test")
+        self.answer_all(acme, order.json)
+        seen = []
+
+        def told():
+            seen[:] = [acme.post(order.json["authorizations"][0])]
+            return "error" in seen[0].json["challenges"][0]
+
+        Stack.wait(told, what="the first failure shows")
+        challenge = seen[0].json["challenges"][0]
+        self.assertEqual((seen[0].json["status"], challenge["status"], seen[0].headers["Retry-After"]), ("pending", "processing", "2"))
+        self.assertEqual(challenge["error"]["type"], "urn:ietf:params:acme:error:incorrectResponse")
+        self.assertIn("status 503", challenge["error"]["detail"])
+        self.assertEqual(acme.post(order.headers["Location"]).headers["Retry-After"], "2")
+        self.assertEqual(self.settled(acme, order.headers["Location"])["status"], "ready")
+        self.assertNotIn("error", self.authz(acme, order.json)[0]["challenges"][0])
+
+
+class Rules(ChallengeTest):
+
+    def test_answering(self):
+        acme, other = self.client(), self.client()
+        order = acme.order("rules.good.test")
+        challenge = self.authz(acme, order.json)[0]["challenges"][0]
+        self.assertProblem(other.post(challenge["url"], {}), 401, "unauthorized", "does not own")
+        self.assertProblem(acme.post(challenge["url"].replace("http-01", "dns-01"), {}), 404, "malformed")
+        self.assertProblem(acme.post(challenge["url"].replace("http-01", "tls-alpn-01"), {}), 404, "malformed")
+        self.assertProblem(acme.post(challenge["url"].replace("http-01", "rubbish"), {}), 404, "malformed")
+        self.assertProblem(acme.post(acme.prefix + "/challenge/acme-chall-0000000000000000000000000y.http-01", {}), 404, "malformed")
+        self.assertEqual(self.stack.value("SELECT count(*) FROM acme_challenges WHERE challenge_id LIKE "
+                                          f"'{challenge['url'].rsplit('/', 1)[1].rsplit('.', 1)[0]}%'"), "0")
+        self.offer(acme, self.authz(acme, order.json)[0])
+        self.assertEqual(acme.post(challenge["url"], {"keyAuthorization": "old"}).json["status"], "processing")
+        self.settled(acme, order.headers["Location"])
+        again = acme.post(challenge["url"], {})  # idempotent
+        self.assertEqual((again.status, again.json["status"]), (200, "valid"))
+        self.assertEqual(self.web.hits["rules.good.test"], 1)
+
+    def test_many_answers_at_once_make_one_attempt(self):
+        acme = self.client()
+        order = acme.order("many.good.test")
+        challenge = self.offer(acme, self.authz(acme, order.json)[0])
+        bodies = [acme.jws(challenge["url"], {}, nonce=acme.raw("HEAD", acme.prefix + "/new-nonce").headers["Replay-Nonce"])
+                  for _ in range(8)]
+        answers = []
+        threads = [threading.Thread(target=lambda b=b: answers.append(
+            acme.post_body(challenge["url"][len(acme.base):], b))) for b in bodies]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual([a.status for a in answers], [200] * 8)
+        self.assertEqual(self.settled(acme, order.headers["Location"])["status"], "ready")
+        self.assertEqual(self.web.hits["many.good.test"], 1)
+
+    def test_wildcards_and_addresses(self):
+        acme = self.client()
+        answer = acme.order("*.good.test")
+        self.assertProblem(answer, 400, "rejectedIdentifier")
+        self.assertEqual(answer.json["subproblems"][0]["detail"], "no challenge can validate a wildcard here")
+        for address in ("127.0.0.2", "::1", "169.254.169.254", "10.1.2.3", "64:ff9b::7f00:2"):
+            answer = acme.order("fine.good.test", address)
+            self.assertProblem(answer, 400, "rejectedIdentifier")
+            self.assertEqual([p["identifier"]["value"] for p in answer.json["subproblems"]], [address])
+            self.assertIn("does not contact", answer.json["subproblems"][0]["detail"])
+        answer = self.client("prof-proof-dns").order("a.good.test")  # no type of this profile is built yet
+        self.assertProblem(answer, 400, "rejectedIdentifier")
+
+    def test_one_of_three_fails(self):
+        acme = self.client()
+        order = acme.order("fine-1.good.test", "wrong.good.test", "fine-2.good.test")
+        self.web.behaviours["wrong.good.test"] = lambda connection, path: targets.reply(connection, 200, "something \x01 else")
+        self.answer_all(acme, order.json)
+        done = self.settled(acme, order.headers["Location"])
+        self.assertEqual(done["status"], "invalid")
+        self.assertEqual((done["error"]["type"], done["error"]["status"], done["error"]["detail"]),
+                         ("urn:ietf:params:acme:error:incorrectResponse", 403, "one or more authorizations failed"))
+        self.assertEqual(len(done["error"]["subproblems"]), 1)
+        sub = done["error"]["subproblems"][0]
+        self.assertEqual(sub["identifier"], {"type": "dns", "value": "wrong.good.test"})
+        self.assertEqual(sub["type"], "urn:ietf:params:acme:error:incorrectResponse")
+        self.assertIn('"something ? else"', sub["detail"])
+        self.assertEqual(self.web.hits["wrong.good.test"], 1)  # a wrong body is final
+        wrong = self.authz(acme, done)[1]
+        self.assertEqual((wrong["status"], wrong["challenges"][0]["status"]), ("invalid", "invalid"))
+        self.assertIn("error", wrong["challenges"][0])
+        again = acme.post(wrong["challenges"][0]["url"], {})
+        self.assertEqual((again.status, again.json["status"]), (200, "invalid"))
+        self.assertProblem(acme.post(done["authorizations"][1], {"status": "deactivated"}), 400, "malformed", "over")
+        self.assertProblem(acme.finalize(done, csr(ec.generate_private_key(ec.SECP256R1()), ["fine-1.good.test"])), 403, "orderNotReady")
+        rows = self.stack.sql("SELECT details->>'valid' FROM audit_events WHERE action = 'acme_challenge_completed' "
+                              f"AND resource_id = '{order.headers['Location'].rsplit('/', 1)[1]}'")
+        self.assertEqual(rows, [["false"]])
+
+    def test_deactivation(self):
+        acme, other = self.client(), self.client()
+        order = acme.order("gone-1.good.test", "gone-2.good.test")
+        first = order.json["authorizations"][0]
+        self.assertProblem(other.post(first, {"status": "deactivated"}), 401, "unauthorized")
+        self.assertProblem(acme.post(first, {"status": "valid"}), 400, "malformed")
+        self.assertProblem(acme.post(first, {"status": "deactivated", "more": 1}), 400, "malformed")
+        answer = acme.post(first, {"status": "deactivated"})
+        self.assertEqual((answer.status, answer.json["status"]), (200, "deactivated"), answer)
+        self.assertEqual(acme.post(first, {"status": "deactivated"}).json["status"], "deactivated")
+        self.assertEqual(acme.post(order.headers["Location"]).json["status"], "invalid")
+        challenge = self.authz(acme, order.json)[0]["challenges"][0]
+        self.assertProblem(acme.post(challenge["url"], {}), 400, "malformed", "challenge is no longer in pending state")
+        second = self.authz(acme, order.json)[1]["challenges"][0]  # its order is dead
+        self.assertProblem(acme.post(second["url"], {}), 400, "malformed", "challenge is no longer in pending state")
+        self.assertEqual(self.stack.value("SELECT count(*) FROM audit_events WHERE action = 'acme_authz_deactivated' "
+                                          f"AND resource_id = '{first.rsplit('/', 1)[1]}'"), "1")
+        # A valid one too: it serves no further order.
+        self.ready(acme, "gone-3.good.test")
+        url = acme.order("gone-3.good.test").json["authorizations"][0]
+        self.assertEqual(acme.post(url, {"status": "deactivated"}).json["status"], "deactivated")
+        self.assertEqual(acme.order("gone-3.good.test").json["status"], "pending")
+
+
+class Hostile(ChallengeTest):
+    """Each gets the problem that fits, costs one slot for a while, and delays nobody else."""
+
+    def cases(self):
+        """host: (DNS, behaviour, problem, words)."""
+        port, here = self.port, ["127.0.0.1"]
+
+        def rebinding():
+            answers = iter((["127.0.0.1"], ["127.0.0.2"]))
+            return lambda kind: next(answers, ["127.0.0.2"]) if kind == targets.A else []
+
+        def to(location):
+            return targets.redirect(location)
+
+        guarded = "resolves to an address this server does not contact"
+        told = "is an address this server does not contact"  # the target named it, so it may be named to it
+        return {
+            "silent.test": (here, targets.never_answers, "connection", "headers did not come in time"),
+            "slow-headers.test": (here, targets.drips_headers, "connection", "headers did not come in time"),
+            "slow-body.test": (here, targets.drips_body, "connection", "did not come in time"),
+            "endless-headers.test": (here, targets.endless_headers, "incorrectResponse", "headers are larger"),
+            "huge.test": (here, targets.sends_a_gigabyte(self.web.sent, "huge.test"), "incorrectResponse", "larger than 16384 bytes"),
+            "one-too-many.test": (here, lambda c, p: targets.reply(c, 200, "a" * 16385), "incorrectResponse", "larger than 16384"),
+            "just-fits.test": (here, lambda c, p: targets.reply(c, 200, "a" * 16384), "incorrectResponse", "not the key authorization"),
+            "no-http.test": (here, lambda c, p: c.sendall(b"SSH-2.0-x\r\n\r\n"), "incorrectResponse", "no HTTP"),
+            "resets.test": (here, lambda c, p: c.close(), "connection", "broke"),
+            "missing.test": (here, lambda c, p: targets.reply(c, 404), "incorrectResponse", "status 404"),
+            "loop.test": (here, to(lambda p: f"http://loop.test:{port}{p}"), "incorrectResponse", "redirect loop"),
+            "eleven.test": (here, to(lambda p: f"/{len(p)}{p}"), "incorrectResponse", "more than 10 redirects"),
+            "port.test": (here, to(lambda p: f"http://port.test:8080{p}"), "incorrectResponse", "port 8080"),
+            "file.test": (here, to("file:///etc/passwd"), "incorrectResponse", "scheme"),
+            "gopher.test": (here, to("gopher://gopher.test:80/x"), "incorrectResponse", "scheme"),
+            "user.test": (here, to(lambda p: f"http://u:p@user.test:{port}{p}"), "incorrectResponse", "user name"),
+            "slash.test": (here, to(lambda p: f"http://slash.test.well-known{p}"), "incorrectResponse", "slash is missing"),
+            "to-guarded.test": (here, to(lambda p: f"http://127.0.0.2:{port}{p}"), "connection", told),
+            "to-short-form.test": (here, to(lambda p: f"http://127.2:{port}{p}"), "connection", told),
+            "to-v6.test": (here, to(lambda p: f"http://[::1]:{port}{p}"), "connection", told),
+            "to-guarded-name.test": (here, to(lambda p: f"http://guarded.test:{port}{p}"), "connection", guarded),
+            "tls.test": (here, to(lambda p: f"https://tls.test:{port}{p}"), "tls", "handshake"),
+            "guarded.test": (["127.0.0.2"], None, "connection", guarded),
+            "mixed.test": (["127.0.0.1", "127.0.0.2"], None, "connection", guarded),
+            "private.test": (["10.1.2.3"], None, "connection", guarded),
+            "v6-loopback.test": (["::1"], None, "connection", guarded),
+            "mapped.test": (["::ffff:127.0.0.2"], None, "connection", guarded),
+            "nat64.test": (["64:ff9b::7f00:2"], None, "connection", guarded),
+            "half-hidden.test": (["127.0.0.1", "64:ff9b::7f00:2"], None, "connection", guarded),
+            "localhost": (["127.0.0.1"], None, "connection", guarded),  # the resolver's own answer holds ::1 too
+            "rebinding.test": (rebinding(), to(lambda p: f"http://rebinding.test:{port}/second{p}"), "connection", guarded),
+            "nothing.test": (targets.NXDOMAIN, None, "dns", "NXDOMAIN"),
+            "empty.test": ([], None, "dns", "no A record"),
+            "broken.test": (targets.SERVFAIL, None, "dns", "SERVFAIL"),
+            "mute.test": (None, None, "dns", "mute.test"),
+        }
+
+    def test_each_gets_its_problem_and_delays_nobody(self):
+        traps = [self.web.trap(address) for address in ("127.0.0.2", "::1")]
+        for trap in traps:
+            self.addCleanup(targets.close, trap)
+        cases = self.cases()
+        for i in range(12):  # more than there are slots
+            cases[f"silent-{i}.test"] = (["127.0.0.1"], targets.never_answers, "connection", "headers did not come in time")
+        for host, (zone, behaviour, _, _) in cases.items():
+            self.names.zone[host] = zone
+            if behaviour:
+                self.web.behaviours[host] = behaviour
+        bad, good = self.client(), self.client()
+        orders = {}
+        for host in cases:
+            orders[host] = bad.order(host)
+            self.answer_all(bad, orders[host].json)
+        slow = orders["silent-11.test"].headers["Location"]
+        # 20 of somebody else's, answered after all of them, are done while the hostile ones still wait.
+        self.ready(good, *[f"meanwhile-{i}.good.test" for i in range(20)])
+        self.assertEqual(bad.post(slow).json["status"], "pending")
+        for host, (_, _, kind, words) in cases.items():
+            with self.subTest(host):
+                done = self.settled(bad, orders[host].headers["Location"], seconds=300)
+                self.assertEqual(done["status"], "invalid")
+                problem = done["error"]["subproblems"][0]
+                self.assertEqual(problem["type"], f"urn:ietf:params:acme:error:{kind}", problem)
+                self.assertEqual(problem["status"], 403 if kind == "incorrectResponse" else 400)
+                self.assertIn(words, problem["detail"])
+                if words == "resolves to an address this server does not contact":
+                    self.assertNotRegex(problem["detail"], r"127\.0\.0\.|::1|10\.1\.")
+        self.assertEqual(self.web.traps, {"127.0.0.2": [], "::1": []})
+        self.assertLess(self.web.sent["huge.test"], 16 << 20)  # what fits into the sockets' buffers
+        logged = [line for line in self.stack.log("tick.log") if line.get("identifier") == "guarded.test"]
+        self.assertEqual(logged[0]["address"], "127.0.0.2")
+
+    def test_without_the_exception_loopback_is_never_contacted(self):
+        path = os.path.join(self.stack.home, "test.env")
+        with open(path, encoding="utf-8") as source:
+            before = source.read()
+
+        def settings(text):
+            with open(path, "w", encoding="utf-8") as out:
+                out.write(text)
+            self.stack.run("up")
+
+        settings(before.replace("CERTCTL_OUTBOUND_ALLOW_CIDRS=127.0.0.1/32", "CERTCTL_OUTBOUND_ALLOW_CIDRS="))
+        self.addCleanup(settings, before)
+        hosts = {"v4.loop.test": ["127.0.0.1"], "v6.loop.test": ["::1"], "mapped.loop.test": ["::ffff:127.0.0.1"],
+                 "nat64.loop.test": ["64:ff9b::7f00:1"], "sixtofour.loop.test": ["2002:7f00:1::"], "any.loop.test": ["0.0.0.0"]}
+        self.names.zone.update(hosts)
+        trap = self.web.trap("::1")
+        self.addCleanup(targets.close, trap)
+        acme = self.client()
+        for host in hosts:
+            order = acme.order(host)
+            self.answer_all(acme, order.json)
+            done = self.settled(acme, order.headers["Location"])
+            problem = done["error"]["subproblems"][0]
+            self.assertEqual((problem["type"], problem["detail"]),
+                             ("urn:ietf:params:acme:error:connection", f"{host} resolves to an address this server does not contact"))
+            self.assertNotIn(host, self.web.hits)
+        self.assertEqual(self.web.traps["::1"], [])
+
+
+class Crowd(ChallengeTest):
+
+    def job(self, *arguments):
+        """A second acme-validate, as if on another host: with a runtime directory of its own."""
+        folder = tempfile.mkdtemp(prefix="second-", dir=self.stack.dir)
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        os.makedirs(f"{folder}/jobs")
+        os.chmod(folder, 0o777)
+        os.chmod(f"{folder}/jobs", 0o777)
+        with open(f"{self.stack.dir}/certctl.env", encoding="utf-8") as source:
+            lines = [line.strip() for line in source if line.startswith(("CERTCTL_", "ASAN_", "UBSAN_"))]
+        command = ["env", *lines, f"CERTCTL_RUNTIME_DIR={folder}", "PGUSER=certctl_jobs",
+                   f"{self.stack.dir}/bin/certctl-job-acme-validate", "--host=second", *arguments]
+        if self.stack.isolated:
+            command = ["runuser", "-u", "certctl-jobs", "--", *command]
+        process = subprocess.Popen(command, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.terminate)
+        return process
+
+    def test_fifty_orders_of_five_names_by_two_instances(self):
+        self.job("--linger=50s", "--force")
+        clients = [self.client() for _ in range(5)]
+        orders = []
+        for i in range(50):
+            acme = clients[i % 5]
+            orders.append((acme, acme.order(*[f"crowd-{i}-{n}.good.test" for n in range(5)])))
+        answers = []
+        for acme, order in orders:
+            for authz in self.authz(acme, order.json):
+                answers.append((acme, self.offer(acme, authz)["url"]))
+        wrong = []
+
+        def answer(acme, mine):
+            one = Client(self.stack, "prof-proof", acme.key)  # nonces are not shared
+            one.kid = acme.kid
+            for url in mine:
+                got = one.post(url, {})
+                if got.status != 200:
+                    wrong.append(got)
+
+        threads = [threading.Thread(target=answer, args=(acme, [u for a, u in answers if a is acme])) for acme in clients]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(wrong, [])
+        for acme, order in orders:
+            self.assertEqual(self.settled(acme, order.headers["Location"])["status"], "ready")
+        self.assertEqual(self.stack.value("SELECT count(*) FROM acme_challenges WHERE status = 'processing'"), "0")
+        twice = {host: hits for host, hits in self.web.hits.items() if host.startswith("crowd-") and hits != 1}
+        self.assertEqual(twice, {})
+        rows = self.stack.sql("SELECT count(*), count(DISTINCT resource_id) FROM audit_events WHERE action = 'acme_challenge_completed' "
+                              "AND details::text LIKE '%crowd-%'")
+        self.assertEqual(rows, [["50", "50"]])
+
+    def test_killed_in_the_middle_it_is_finished_later_and_once(self):
+        came, go = threading.Event(), threading.Event()
+        acme = self.client()
+
+        def first_time_waits(connection, path):
+            first = not came.is_set()
+            came.set()
+            if first:
+                go.wait(30)
+                return
+            self.web.prove(connection, path)
+
+        self.web.behaviours["killed.good.test"] = first_time_waits
+        order = acme.order("killed.good.test", "unhurt.good.test")
+        self.answer_all(acme, order.json)
+        self.assertTrue(came.wait(30))
+        Stack.wait(lambda: "unhurt.good.test" in self.web.hits, what="the other name was asked for")
+        for pid in self.stack.pids("certctl-job-acme-validate"):
+            os.kill(pid, signal.SIGKILL)
+        go.set()
+        authz = order.json["authorizations"][0]
+        self.assertEqual(acme.post(authz).json["challenges"][0]["status"], "processing")
+        self.stack.sql("UPDATE acme_challenges SET lease_until = now() WHERE lease_until IS NOT NULL")  # time passes
+        self.assertEqual(self.settled(acme, order.headers["Location"])["status"], "ready")
+        self.assertEqual(self.web.hits["killed.good.test"], 2)
+        self.assertEqual(self.stack.value("SELECT count(*) FROM audit_events WHERE action = 'acme_challenge_completed' "
+                                          f"AND resource_id = '{order.headers['Location'].rsplit('/', 1)[1]}'"), "1")
+        attempts = self.stack.value("SELECT attempts FROM acme_challenges WHERE authz_id = "
+                                    f"'{authz.rsplit('/', 1)[1]}'")
+        self.assertEqual(attempts, "2")
+
+    def test_told_to_stop_it_finishes_what_it_began(self):
+        came = threading.Event()
+        acme = self.client()
+
+        def slow(connection, path):
+            came.set()
+            time.sleep(2)
+            self.web.prove(connection, path)
+
+        self.web.behaviours["stopped.good.test"] = slow
+        order = acme.order("stopped.good.test")
+        self.answer_all(acme, order.json)
+        self.assertTrue(came.wait(30))
+        for pid in self.stack.pids("certctl-job-acme-validate"):
+            os.kill(pid, signal.SIGTERM)
+        self.assertEqual(self.settled(acme, order.headers["Location"])["status"], "ready")
+        self.assertEqual(self.web.hits["stopped.good.test"], 1)
+
+
+class RealClients(Clients):
+    """The clients of test_clients.py again, with proofs to give; nobody else is on the port."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.stack, cls.names, cls.port = shared()
+
+    def directory(self, profile="prof-proof"):
+        return super().directory(profile)
+
+    def webroot(self):
+        folder = f"{self.home}/web"
+        os.makedirs(f"{folder}/.well-known/acme-challenge")
+        server = subprocess.Popen(["python3", "-m", "http.server", "--bind", "127.0.0.1", "--directory", folder, str(self.port)],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.kill)
+        return folder
+
+    def test_certbot(self):
+        names = ("certbot-1.good.test", "certbot-2.good.test")
+        self.certbot("certonly", "--standalone", "--http-01-port", str(self.port), "--http-01-address", "127.0.0.1", "--agree-tos",
+                     "-m", "a@example.org", "-d", names[0], "-d", names[1])
+        self.assertChain(f"{self.home}/config/live/{names[0]}/fullchain.pem", *names)
+
+    def test_certbot_webroot(self):
+        names = ("webroot-1.good.test", "webroot-2.good.test")
+        self.certbot("certonly", "--webroot", "-w", self.webroot(), "--agree-tos", "-m", "a@example.org", "-d", names[0], "-d", names[1])
+        self.assertChain(f"{self.home}/config/live/{names[0]}/fullchain.pem", *names)
+
+    def test_lego(self):
+        name = "lego.good.test"
+        self.run_client("lego", "--server", self.directory(), "--accept-tos", "--email", "a@example.org", "--path", f"{self.home}/lego",
+                        "--domains", name, "--http", "--http.port", f"127.0.0.1:{self.port}", "run",
+                        LEGO_CA_CERTIFICATES=self.stack.root_pem)
+        self.assertChain(f"{self.home}/lego/certificates/{name}.crt", name)
+
+    def test_uacme(self):
+        folder = self.webroot()
+        self.uacme("uacme.good.test", f'#!/bin/sh\n[ "$2" = http-01 ] || exit 1\ncase $1 in\nbegin) printf %s "$5" '
+                                      f'>"{folder}/.well-known/acme-challenge/$4" ;;\nesac\n')
+
+    def test_dehydrated(self):
+        self.dehydrated("dehydrated.good.test", f"{self.webroot()}/.well-known/acme-challenge")
+
+
+del ChallengeTest, Clients
