@@ -36,10 +36,10 @@ STATEMENT(
     "AND NOT EXISTS (SELECT 1 FROM crl_generation_events e WHERE e.ca_id = c.id "
     "AND NOT e.succeeded AND e.started_at > now() - " PAUSES ") ORDER BY c.id");
 
-STATEMENT(crl_due_soon,
-          "SELECT greatest(1, ceil(extract(epoch FROM min(crl_dirty_since) + " SETTLES " - now()) "
-          "* 1000))::bigint AS ms FROM ca_instances "
-          "WHERE state <> 'lost' AND crl_dirty_since > now() - " SETTLES);
+STATEMENT(crl_due_soon, "SELECT CASE WHEN count(*) > 0 THEN greatest(1, ceil(extract(epoch FROM "
+                        "min(crl_dirty_since) + " SETTLES " - now()) * 1000)) END::bigint AS ms "
+                        "FROM ca_instances "
+                        "WHERE state <> 'lost' AND crl_dirty_since > now() - " SETTLES);
 
 /* $1 CA. Alone in its statement: a planner may evaluate a lock function in WHERE twice. */
 STATEMENT(crl_lock,

@@ -219,30 +219,30 @@ class Costs(ProtocolTest):
         chain, _ = acme.obtain(name, key=key.private)
         return x509.load_pem_x509_certificate(split(chain)[0].encode()).public_bytes(serialization.Encoding.DER)
 
+    def writes(self, act):
+        """Transaction ids that an act took. Jobs of the stack write too, so the least of some tries counts."""
+        counts = []
+        for attempt in range(6):
+            before = int(self.stack.value("SELECT txid_current()"))
+            act(attempt)
+            counts.append(int(self.stack.value("SELECT txid_current()")) - before - 1)  # our own look takes one
+        return min(counts)
+
     def test_one_writing_commit(self):
         acme = self.client()
         self.warm(acme)
-        before = int(self.stack.value("SELECT txid_current()"))
-        order = acme.order("commit.example.org")
-        middle = int(self.stack.value("SELECT txid_current()"))
-        acme.finalize(order.json, csr(ec.generate_private_key(ec.SECP256R1()), ["commit.example.org"]))
-        after = int(self.stack.value("SELECT txid_current()"))
-        # Our own look takes one id each; everything else that wrote took the rest.
-        self.assertEqual((middle - before - 1, after - middle - 1), (1, 1))
+        orders = []
+        self.assertEqual(self.writes(lambda i: orders.append(acme.order(f"commit-{i}.example.org").json)), 1)
+        ready = [csr(ec.generate_private_key(ec.SECP256R1()), [f"commit-{i}.example.org"]) for i in range(len(orders))]
+        self.assertEqual(self.writes(lambda i: self.assertEqual(acme.finalize(orders[i], ready[i]).status, 200)), 1)
 
     def test_one_writing_commit_of_revocation_and_key_change(self):
         acme = self.client()
         self.warm(acme)
-        key = Key()
-        leaf = self.leaf(acme, "commit-revoke.example.org", key)
-        self.leaf(acme, "commit-sibling.example.org", key)
-        before = int(self.stack.value("SELECT txid_current()"))
-        self.assertEqual(acme.revoke(leaf, 1).status, 200)
-        middle = int(self.stack.value("SELECT txid_current()"))
-        self.assertEqual(acme.change_key(Key()).status, 200)
-        after = int(self.stack.value("SELECT txid_current()"))
+        leaves = [self.leaf(acme, f"commit-revoke-{i}.example.org", Key()) for i in range(6)]
+        self.assertEqual(self.writes(lambda i: self.assertEqual(acme.revoke(leaves[i], 1).status, 200)), 1)
         # The change of a key has a subtransaction, for the index to decide in.
-        self.assertEqual((middle - before - 1, after - middle - 1), (1, 2))
+        self.assertEqual(self.writes(lambda i: self.assertEqual(acme.change_key(Key()).status, 200)), 2)
 
     def test_directory_and_nonces_need_no_database(self):
         acme = self.client()

@@ -1,5 +1,6 @@
 """./run itself: idempotent, honest about what is wrong, and it stops what it started."""
 import os
+import time
 import unittest
 
 from acme_client import Client
@@ -33,6 +34,15 @@ class Run(unittest.TestCase):
             self.assertIn(word, said)
         if not self.stack.isolated:
             self.assertIn("isolation", said)
+
+    def test_idle_costs_little(self):
+        """A job that polls without a pause would be thousands of transactions; ticks and polls are some fifty."""
+        count = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = 'certctl'"
+        self.stack.wait(lambda: self.stack.pids("certctl-job-crl-generation"), what="the lingering jobs run")
+        time.sleep(2)
+        before = int(self.stack.value(count))
+        time.sleep(5)
+        self.assertLess(int(self.stack.value(count)) - before, 250)
 
     def test_doctor_finds_nothing(self):
         self.assertIn("all is well", self.stack.run("doctor").stdout)
