@@ -30,7 +30,8 @@ static bool host_check(const char *host, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
 
-    if (!*host || strlen(host) > HOST_MAX)
+    if (!*host || *host == '.' || strstr(host, "..") || text_ends(host, ".") ||
+        strlen(host) > HOST_MAX)
         return fault_set(fault, NET_RESPONSE, NULL, "the redirect names no host");
     if (text_ends(host, ".well-known"))
         return fault_set(fault, NET_RESPONSE, NULL,
@@ -98,10 +99,20 @@ static bool path_check(TALLOC_CTX *scratch, CURLU *url, struct fault *fault)
     return true;
 }
 
+/* RFC 3986 section 2: a URL is ASCII. libcurl lets other bytes through. */
+static bool plain(const char *reference)
+{
+    size_t length = 0;
+
+    for (; reference[length]; length++)
+        if (reference[length] <= ' ' || reference[length] >= 0x7f)
+            return false;
+    return length <= REFERENCE_MAX;
+}
+
 static bool url_parse(CURLU *url, const char *base, const char *reference, struct fault *fault)
 {
-    if (strlen(reference) > REFERENCE_MAX ||
-        (base && curl_url_set(url, CURLUPART_URL, base, 0) != CURLUE_OK) ||
+    if (!plain(reference) || (base && curl_url_set(url, CURLUPART_URL, base, 0) != CURLUE_OK) ||
         curl_url_set(url, CURLUPART_URL, reference, CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK ||
         curl_url_set(url, CURLUPART_FRAGMENT, NULL, 0) != CURLUE_OK) {
         AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
@@ -123,6 +134,16 @@ static char *url_text(TALLOC_CTX *ctx, CURLU *url, const char *host)
     return part(ctx, url, CURLUPART_URL, CURLU_NO_DEFAULT_PORT);
 }
 
+/* "411." is a name and "411" an address: what is requested must mean the host that we judged. */
+static bool means_the_same(const char *text, const char *host)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    AUTO(CURLU) *url = curl_url();
+
+    return url && curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK &&
+           text_equal(host_of(scratch, url), host);
+}
+
 bool http_target_read(TALLOC_CTX *ctx, const char *base, const char *reference, unsigned extra_port,
                       struct http_target *ret_target, struct fault *fault)
 {
@@ -141,8 +162,9 @@ bool http_target_read(TALLOC_CTX *ctx, const char *base, const char *reference, 
         !path_check(scratch, url, fault))
         return false;
     target.url = url_text(held, url, target.host);
-    if (!target.url)
-        return fault_set(fault, NET_RESPONSE, NULL, "redirect to a URL that cannot be written");
+    if (!target.url || !means_the_same(target.url, target.host))
+        return fault_set(fault, NET_RESPONSE, NULL, "redirect to %s, which is no host name",
+                         text_quote(scratch, target.host));
     (void)talloc_steal(ctx, target.host);
     (void)talloc_steal(ctx, target.url);
     *ret_target = target;

@@ -17,6 +17,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (!http_target_read(scratch, "http://a.example/b", text, 80, &first, &fault))
         return 0;
+    for (const char *at = first.url; *at; at++)
+        if (*at <= ' ' || *at >= 0x7f)
+            mem_exhausted(size, "a URL that is no ASCII");
     if (!http_target_read(scratch, NULL, first.url, 80, &again, &fault) ||
         !text_equal(first.url, again.url) || !text_equal(first.host, again.host))
         mem_exhausted(size, "a URL that reads back differently");

@@ -59,6 +59,14 @@ static const struct {
     {"escaped slash in the host",          "http://other%2f.example/x",         NULL,                                                   NULL,            0   },
     {"not ASCII",                          "http://\xc3\xa9.example/x",         NULL,                                                   NULL,            0   },
     {"white space",                        "http://other.example/a b",          NULL,                                                   NULL,            0   },
+    {"not ASCII in the path",              "http://other.example/\xd3",         NULL,                                                   NULL,            0   },
+    {"DEL in the path",                    "http://other.example/\x7f",         NULL,                                                   NULL,            0   },
+    {"dots alone",                         "http://../x",                       NULL,                                                   NULL,            0   },
+    {"an address once its dot is gone",    "http://411./x",                     NULL,                                                   NULL,            0   },
+    {"in hex too",                         "http://0x7f.1./x",                  NULL,                                                   NULL,            0   },
+    {"empty label",                        "http://a..example/x",               NULL,                                                   NULL,            0   },
+    {"dot in front",                       "http://.example/x",                 NULL,                                                   NULL,            0   },
+    {"two dots at the end",                "http://a.example../x",              NULL,                                                   NULL,            0   },
     {"line break",                         "http://other.example/a\r\nX: y",    NULL,                                                   NULL,            0   },
 };
 
