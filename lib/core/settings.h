@@ -83,6 +83,12 @@ struct settings {
     const char *pki_base_url;
     const char *pki_publish_dir;
 
+    struct text_list site_cert_names;
+    const char *site_cert_profile_id;
+    const char *site_cert_dir;
+    const char *site_cert_probe;
+    int64_t site_certificate_interval_ms;
+
     bool acme_enabled;
     const char *acme_default_auth_mode;
     const char *acme_default_profile_id;

@@ -20,6 +20,9 @@
 struct issue_grant {
     const char *order_id;
     const char *account_id;
+    const char *certificate_name; /* managed_certificates.name */
+    const char *source;           /* managed_certificates.source */
+    const char *action;           /* of the audit row */
     struct name_list names;
 };
 
@@ -90,11 +93,61 @@ struct issue_grant *issue_grant_from_acme_order(TALLOC_CTX *ctx, const struct ro
     struct issue_grant *grant = mem_new(ctx, struct issue_grant);
     grant->order_id = mem_text(grant, row_text(rows, row, "order_id"));
     grant->account_id = mem_text(grant, account_id);
+    grant->certificate_name = mem_printf(grant, "acme-%s", grant->order_id);
+    grant->source = "ACME";
+    grant->action = "acme_order_finalized";
     if (!identifiers_read(grant, row_text(rows, row, "order_identifiers"), &grant->names)) {
         talloc_free(grant);
         return fault_set(fault, INTERNAL, NULL, "the order's identifiers cannot be read");
     }
     return grant;
+}
+
+static bool site_name_add(TALLOC_CTX *ctx, struct name_list *names, const char *text,
+                          struct fault *fault)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const char *value = NULL;
+
+    if (name_ip_normalise(scratch, text, &value, fault)) {
+        name_list_add(ctx, names, NAME_IP, mem_text(ctx, value));
+        return true;
+    }
+    if (!name_dns_normalise(scratch, text, NAME_ALLOW_WILDCARD | NAME_ALLOW_SINGLE_LABEL, &value,
+                            fault)) {
+        fault->reason = SETTING_INVALID;
+        fault->field = "CERTCTL_SITE_CERT_NAMES";
+        return false;
+    }
+    name_list_add(ctx, names, NAME_DNS, mem_text(ctx, value));
+    return true;
+}
+
+struct issue_grant *issue_grant_for_site(TALLOC_CTX *ctx, const struct settings *settings,
+                                         struct fault *fault)
+{
+    struct issue_grant *grant = mem_new(ctx, struct issue_grant);
+    const struct text_list *names = &settings->site_cert_names;
+
+    grant->certificate_name = mem_printf(grant, "site-%.64s-%s", settings->node_id,
+                                         id_new(grant, "at"));
+    grant->source = "";
+    grant->action = "site_certificate_issued";
+    for (size_t i = 0; i < names->count; i++) {
+        if (site_name_add(grant, &grant->names, names->items[i], fault))
+            continue;
+        talloc_free(grant);
+        return NULL;
+    }
+    if (grant->names.count > 0)
+        return grant;
+    talloc_free(grant);
+    return fault_set(fault, SETTING_INVALID, "CERTCTL_SITE_CERT_NAMES", "no name is set");
+}
+
+const struct name_list *issue_grant_names(const struct issue_grant *grant)
+{
+    return &grant->names;
 }
 
 /* A common name is one more name of the request: an address or a DNS name (01 section 10.1). */
@@ -327,17 +380,16 @@ static const char *issuance_store(struct issuance *issuance, struct fault *fault
         TEXT(request->grant->account_id), TEXT(request->profile->id),
         INTEGER(request->profile->row_version), TEXT(request->ca->id),
         INTEGER(request->ca->row_version), TEXT(issuance->certificate_id),
-        TEXT(mem_printf(ctx, "acme-%s", request->grant->order_id)),
-        TEXT(issuance->common_name.value), TEXTS(&sans), TEXT(request->owner_id),
-        TEXT(request->team_id), TEXT(request->issuer_id), TEXT(request->renewal_policy_id),
-        TEXT("ACME"), TEXT(issuance->version_id), TEXT(certificate->serial),
-        INSTANT(certificate->not_before), INSTANT(certificate->not_after),
-        TEXT(certificate->fingerprint_sha256), TEXT(certificate->spki_sha256),
-        BOOLEAN(issuance->wish.short_lived), TEXT(chain_pem(issuance)),
-        TEXT(csr_to_pem(ctx, issuance->csr)), BYTEA(BYTES_OF(csr_sha256)),
-        TEXT(certificate->key.algorithm), INTEGER(certificate->key.bits),
-        TEXT(id_new(ctx, "audit")), TEXT(request->actor), TEXT("acme_order_finalized"),
-        TEXT(issuance_details(issuance)),
+        TEXT(request->grant->certificate_name), TEXT(issuance->common_name.value), TEXTS(&sans),
+        TEXT(request->owner_id), TEXT(request->team_id), TEXT(request->issuer_id),
+        TEXT(request->renewal_policy_id), TEXT(request->grant->source), TEXT(issuance->version_id),
+        TEXT(certificate->serial), INSTANT(certificate->not_before),
+        INSTANT(certificate->not_after), TEXT(certificate->fingerprint_sha256),
+        TEXT(certificate->spki_sha256), BOOLEAN(issuance->wish.short_lived),
+        TEXT(chain_pem(issuance)), TEXT(csr_to_pem(ctx, issuance->csr)),
+        BYTEA(BYTES_OF(csr_sha256)), TEXT(certificate->key.algorithm),
+        INTEGER(certificate->key.bits), TEXT(id_new(ctx, "audit")), TEXT(request->actor),
+        TEXT(request->grant->action), TEXT(issuance_details(issuance)),
         TEXT(issuance->settings->audit_record_ip ? request->source_ip : NULL),
         TEXT(request->request_id));
     return rows ? row_text(rows, 0, "outcome") : NULL;

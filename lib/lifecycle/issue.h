@@ -1,8 +1,9 @@
 /* lib/lifecycle/issue.h: the one issuance path (04 section 6). ACME, EST, SCEP, REST and the jobs
  * all come here, and nothing is signed except through it.
  *
- * What entitles a caller to names is a struct issue_grant, which only the functions below make,
- * from the durable row of a protocol's request: no code path can issue by forgetting to ask. */
+ * What entitles a caller to names is a struct issue_grant, which only the functions below make, from
+ * the durable row of a protocol's request or from the operator's own settings: no code path can issue
+ * by forgetting to ask. */
 #ifndef CERTCTL_LIFECYCLE_ISSUE_H
 #define CERTCTL_LIFECYCLE_ISSUE_H
 
@@ -22,6 +23,13 @@ struct issue_grant;
 struct issue_grant *issue_grant_from_acme_order(TALLOC_CTX *ctx, const struct rows *rows,
                                                 size_t row, const char *account_id,
                                                 struct fault *fault);
+
+/* For the web server's own certificate on this host: what entitles it is
+ * CERTCTL_SITE_CERT_NAMES, which only the operator writes. SETTING_INVALID where a name is none. */
+struct issue_grant *issue_grant_for_site(TALLOC_CTX *ctx, const struct settings *settings,
+                                         struct fault *fault);
+/* What the certificate will bear; the grant's. */
+const struct name_list *issue_grant_names(const struct issue_grant *grant);
 
 struct issue_request {
     const struct issue_grant *grant;

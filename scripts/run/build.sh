@@ -5,7 +5,7 @@
 
 build_binaries='fcgi/probe/certctl-probe fcgi/acme/certctl-acme fcgi/api/certctl-api signer/certctl-signer
 jobs/certctl-tick jobs/certctl-job-rate-limit-gc jobs/certctl-job-housekeeping
-jobs/certctl-job-ca-hierarchy jobs/certctl-job-crl-generation jobs/certctl-job-acme-validate
+jobs/certctl-job-ca-hierarchy jobs/certctl-job-crl-generation jobs/certctl-job-acme-validate jobs/certctl-job-site-certificate
 admin/certctl-admin admin/certctl-migrate admin/certctl-config'
 
 # The tree as links: autoconf writes into the directory where the sources lie, and ./run writes
@@ -62,6 +62,15 @@ build_copy()
     build_copied="$build_copied ${1##*/}"
 }
 
+build_copy_script()
+{
+    cmp -s "$top/scripts/$1" "$run_dir/bin/$1" && return
+    cp "$top/scripts/$1" "$run_dir/bin/.$1.new"
+    chmod 0755 "$run_dir/bin/.$1.new"
+    mv "$run_dir/bin/.$1.new" "$run_dir/bin/$1"
+    build_copied="$build_copied $1"
+}
+
 build_up()
 {
     step_begin build
@@ -71,6 +80,7 @@ build_up()
     for build_binary in $build_binaries; do
         build_copy "$build_binary"
     done
+    build_copy_script certctl-site-reload
     build_copy_sql
     if [ -n "$build_copied" ]; then
         step_did "$(echo "$build_copied" | wc -w) new in $run_dir/bin, from $build_dir"

@@ -1,21 +1,26 @@
-# scripts/run/certificates.sh: the web server's own certificate and the demo's, both obtained by
-# certbot from our own ACME server.
+# scripts/run/certificates.sh: the web server's own certificate, which certctl-job-site-certificate
+# renews, and the demo's, obtained by certbot from our own ACME server.
 # shellcheck shell=sh disable=SC2034,SC2154
 
-site_certificate=$run_dir/site/certificate.pem
-site_key=$run_dir/site/key.pem
-site_trust=$run_dir/site/trust.pem
+site_certificate=$run_dir/site/current/certificate.pem
+site_key=$run_dir/site/current/key.pem
+site_trust=$run_dir/nginx/trust.pem
 demo_name=demo.certctl.test
 certbot_log=$run_dir/log/certbot.log
 
-# Before there is a CA there is no certificate of it: a self-signed one for the first minutes.
+# Before there is a CA there is no certificate of it: a self-signed one for the first minutes, in the
+# form that the job writes.
 site_begin()
 {
     [ ! -s "$site_certificate" ] || return 0
-    (umask 077 && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 \
+    site_first=$run_dir/site/first
+    rm -rf "$site_first"
+    (umask 077 && mkdir "$site_first" && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 \
         -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1 \
-        -keyout "$site_key" -out "$site_certificate") 2>>"$run_dir/log/site.log" ||
+        -keyout "$site_first/key.pem" -out "$site_first/certificate.pem") 2>>"$run_dir/log/site.log" ||
         die 'openssl req failed' "$run_dir/log/site.log" ''
+    ! is_root || chown -R certctl-jobs:certctl-jobs "$site_first"
+    ln -sfn first "$run_dir/site/current"
 }
 
 # What our own clients trust: the root, and what is served now.
@@ -65,16 +70,14 @@ site_up()
 {
     step_begin 'own certificate'
     site_write_trust
-    if certificate_good "$site_certificate" localhost 2592000; then
+    if certificate_good "$site_certificate" localhost 0 && site_served; then
         step_kept "valid until $(certificate_end "$site_certificate")"
         return
     fi
-    certbot_run "$run_dir/certbot/site" localhost --force-renewal
-    site_live=$run_dir/certbot/site/live/localhost
-    write_file "$site_key" 0600 root root "$(cat "$site_live/privkey.pem")" || true
-    write_file "$site_certificate" 0644 root root "$(cat "$site_live/fullchain.pem")" || true
-    web_reload
-    wait_until 5 site_served || die "$web does not serve the new certificate" "$web_log" ''
+    # now, if certctl-tick has not started it already; it returns when the port serves what it wrote
+    with_settings certctl-jobs "$run_dir/bin/certctl-job-site-certificate" --force >>"$run_dir/log/tick.log" 2>&1 9>&- || true
+    wait_until 30 site_served || die "$web does not serve a certificate of our own CA" "$run_dir/log/tick.log" \
+        "$run_dir/log/site-reload.log has the reload"
     site_write_trust
     step_did "issued by our own CA, valid until $(certificate_end "$site_certificate")"
 }

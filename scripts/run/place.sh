@@ -89,7 +89,7 @@ place_table()
 2770 root certctl run/wake
 0750 postgres certctl run/pg
 0700 root root secrets
-0700 root root site
+0700 certctl-jobs certctl-jobs site
 0755 root root state
 0700 certctl-signer certctl-signer state/ca
 0700 certctl-ca certctl-ca state/ca-approvals

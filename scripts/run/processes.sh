@@ -109,6 +109,7 @@ END
         echo "tick certctl-jobs 1 - certctl-tick --all --for=58s --jobs-dir=$run_dir/bin"
     fi
     cat <<END
+site-reload  $(is_root && echo root || echo "$me") 1 - certctl-site-reload --wait --dir=$run_dir/site --state=$run_dir/pid/site-reload.done $(web_server)
 probe        certctl-probe  2        certctl-edge certctl-probe
 acme         certctl-acme   $workers certctl-edge certctl-acme
 api          certctl-api    2        certctl-edge certctl-api
@@ -148,7 +149,8 @@ pool_start()
         esac
     done <"$env_file"
     set -- /usr/bin/env -i "PATH=$clean_path" LC_ALL=C.UTF-8 "PGUSER=$role" "$@"
-    ! is_root || set -- /usr/bin/setpriv --reuid="$pool_user" --regid="$pool_user" --init-groups \
+    # root is who may reload the web server and read its key, and only certctl-site-reload is root
+    ! is_root || [ "$pool_user" = root ] || set -- /usr/bin/setpriv --reuid="$pool_user" --regid="$pool_user" --init-groups \
         --inh-caps=-all --bounding-set=-all --no-new-privs -- "$@"
     pool_spawn "$@"
 }

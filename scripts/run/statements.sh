@@ -12,6 +12,7 @@ certctl-jobs certctl-tick --all
 certctl-jobs certctl-job-housekeeping
 certctl-jobs certctl-job-rate-limit-gc
 certctl-jobs certctl-job-crl-generation
+certctl-jobs certctl-job-site-certificate
 certctl-ca certctl-job-ca-hierarchy
 certctl-ca certctl-admin
 postgres certctl-admin key

@@ -18,6 +18,15 @@ web_up()
     esac
 }
 
+# For certctl-site-reload.
+web_server()
+{
+    case $web in
+    apache) echo "--server=apache2 --conf=$run_dir/apache/apache2.conf" ;;
+    *) echo "--server=nginx --conf=$run_dir/nginx/nginx.conf" ;;
+    esac
+}
+
 web_reload()
 {
     case $web in

@@ -1,5 +1,5 @@
 -- certctl-jobs: the runner, certctl-tick, rate-limit-gc, housekeeping, crl-generation and
--- acme-validate.
+-- acme-validate and site-certificate.
 GRANT SELECT, INSERT, UPDATE ON scheduler_state TO certctl_jobs;
 GRANT SELECT, INSERT, DELETE ON scheduler_runs TO certctl_jobs;
 GRANT SELECT, DELETE ON rate_limit_buckets, login_failures, replay_guard, api_idempotency
@@ -15,3 +15,9 @@ GRANT SELECT ON acme_order_authorizations TO certctl_jobs;
 GRANT SELECT, UPDATE ON acme_orders, acme_authorizations, acme_challenges TO certctl_jobs;
 GRANT EXECUTE ON FUNCTION acme_challenge_claim, acme_challenge_release, acme_challenge_result, acme_order_error
   TO certctl_jobs;
+-- What issuing takes, and the alert when the web server does not serve what was issued.
+GRANT SELECT ON certificate_profiles, issuers, blocked_keys, certificate_versions TO certctl_jobs;
+GRANT INSERT ON managed_certificates, certificate_versions, certificate_revocations TO certctl_jobs;
+-- replay_spend is not called without a nonce, but PostgreSQL wants the right for the expression.
+GRANT EXECUTE ON FUNCTION issuance_commit, issuance_discard, replay_spend TO certctl_jobs;
+GRANT SELECT (dedup_key), INSERT ON notification_events TO certctl_jobs;

@@ -85,3 +85,41 @@ Test(grant, comes_from_a_ready_order_of_the_account)
             cr_expect_eq(talloc_total_blocks(kept), 1, "%s: memory left behind", cases[i].about);
     }
 }
+
+static const struct {
+    const char *about;
+    const char *names; /* as the setting is written */
+    size_t count;      /* 0: refused */
+    const char *first;
+} sites[] = {
+    {"names and addresses of both kinds",   "localhost, 127.0.0.1, ::1", 3, "localhost"      },
+    {"in lower case",                       "WWW.Example.ORG",           1, "www.example.org"},
+    {"a wildcard",                          "*.example.org",             1, "*.example.org"  },
+    {"the same twice",                      "a.example,a.example",       1, "a.example"      },
+    {"no name at all",                      " , ",                       0, NULL             },
+    {"an address that is not canonical",    "127.0.0.1,::0:1",           0, NULL             },
+    {"a name with a blank",                 "a b.example",               0, NULL             },
+    {"a good name does not save a bad one", "good.example,-bad.example", 0, NULL             },
+};
+
+Test(grant, of_the_site_is_what_the_setting_names)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(sites); i++) {
+        AUTO(TALLOC_CTX) *ctx = talloc_new(NULL);
+        AUTO(TALLOC_CTX) *kept = talloc_new(NULL);
+        const struct settings settings = {.node_id = "node-1",
+                                          .site_cert_names = text_split(ctx, sites[i].names, ',')};
+        struct fault fault = {0};
+        const struct issue_grant *grant = issue_grant_for_site(kept, &settings, &fault);
+
+        cr_assert_eq(grant != NULL, sites[i].count > 0, "%s: %s", sites[i].about, fault.detail);
+        if (!grant) {
+            cr_expect_eq(fault.reason, SETTING_INVALID, "%s", sites[i].about);
+            cr_expect_str_eq(fault.field, "CERTCTL_SITE_CERT_NAMES");
+            cr_expect_eq(talloc_total_blocks(kept), 1, "%s: memory left behind", sites[i].about);
+            continue;
+        }
+        cr_expect_eq(issue_grant_names(grant)->count, sites[i].count, "%s", sites[i].about);
+        cr_expect_str_eq(issue_grant_names(grant)->items[0].value, sites[i].first);
+    }
+}
