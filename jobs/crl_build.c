@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/digest.h"
 #include "core/memory.h"
+#include "lifecycle/revoke.h"
 #include "pki/crl_memory.h"
 #include "signer/client.h"
 
@@ -168,15 +169,16 @@ static bool add_row(void *arg, const struct rows *rows, struct fault *fault)
 {
     struct build *build = arg;
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    const struct crl_row row = {
-        .der = row_bytes(scratch, rows, 0, "crl_entry_der"),
+    const struct bytes der = row_bytes(scratch, rows, 0, "crl_entry_der");
+    struct crl_entry entry = {
         .serial = row_text(rows, 0, "serial_number"),
         .revoked_at = row_time(rows, 0, "revoked_at"),
-        .reason = row_text(rows, 0, "reason"),
-        .invalid_since = row_time(rows, 0, "invalidity_date"),
+        .invalidity_date = row_time(rows, 0, "invalidity_date"),
     };
 
-    return crl_memory_add(build->memory, &row, fault);
+    if (!revocation_reason_from_text(row_text(rows, 0, "reason"), &entry.reason))
+        return fault_set(fault, INTERNAL, NULL, "a revocation has an unknown reason");
+    return crl_memory_add(build->memory, der, &entry, fault);
 }
 
 /* *ret_mine false: another host took a later number meanwhile, and builds. */

@@ -1,9 +1,9 @@
 /* lib/lifecycle/issue.h: the one issuance path (04 section 6). ACME, EST, SCEP, REST and the jobs
  * all come here, and nothing is signed except through it.
  *
- * What entitles a caller to names is a struct issue_grant, which only the functions below make, from
- * the durable row of a protocol's request or from the operator's own settings: no code path can issue
- * by forgetting to ask. */
+ * What entitles a caller to names is a struct issue_grant, which only the functions below make from
+ * the durable row of a protocol's request, or from the operator's own settings. No code path can
+ * issue by forgetting to ask. */
 #ifndef CERTCTL_LIFECYCLE_ISSUE_H
 #define CERTCTL_LIFECYCLE_ISSUE_H
 

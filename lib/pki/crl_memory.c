@@ -7,14 +7,11 @@
 #include <unistd.h>
 
 #include "core/auto.h"
-#include "core/clock.h"
 #include "core/memory.h"
-#include "pki/der.h"
 
 #include "core/banned.h"
 
-#define BLOCK             65536
-#define SERIAL_OCTETS_MAX 32
+#define BLOCK 65536
 /* Left free before the entries: the frame needs less, and its exact size is known at the end. */
 #define ROOM_BEFORE 65536
 #define SEALS       (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
@@ -90,77 +87,14 @@ static bool append(struct crl_memory *memory, struct bytes entry, struct fault *
     return true;
 }
 
-/* Extension { id-ce arc, OCTET STRING { what was written since the mark } }, non-critical. */
-static void wrap_entry_extension(struct der_writer *to, uint8_t arc, size_t mark)
-{
-    const uint8_t oid[] = {DER_OID, 3, 0x55, 0x1d, arc};
-
-    der_wrap(to, DER_OCTET_STRING, mark);
-    der_put(to, BYTES_OF(oid));
-    der_wrap(to, DER_SEQUENCE, mark);
-}
-
-static uint8_t reason_code(const char *reason)
-{
-    static const char *const names[] = {
-        "unspecified", "keyCompromise",        "caCompromise",    "affiliationChanged",
-        "superseded",  "cessationOfOperation", "certificateHold",
-    };
-
-    for (uint8_t i = 0; i < ARRAY_SIZE(names); i++)
-        if (text_equal(names[i], reason))
-            return i;
-    return text_equal(reason, "privilegeWithdrawn") ? 9 : 0;
-}
-
-/* InvalidityDate is a GeneralizedTime in every year (RFC 5280 section 5.3.2). */
-static const char *generalized(TALLOC_CTX *ctx, int64_t unix_s)
-{
-    const char *t = time_to_rfc3339(ctx, unix_s);
-
-    return mem_printf(ctx, "%.4s%.2s%.2s%.2s%.2s%.2sZ", t, t + 5, t + 8, t + 11, t + 14, t + 17);
-}
-
-/* For a row that was written without its entry: RFC 5280 section 5.3. */
-static bool entry_encode(TALLOC_CTX *ctx, const struct crl_row *row, struct bytes *ret_der,
-                         struct fault *fault)
-{
-    const uint8_t code = reason_code(row->reason);
-    struct bytes serial = {0};
-    struct der_writer to;
-
-    const char *hex = row->serial ? row->serial : "";
-    const char *even = mem_printf(ctx, "%s%s", strlen(hex) % 2 ? "0" : "", hex);
-    if (!hex_to_bytes(ctx, even, &serial) || serial.size == 0 || serial.size > SERIAL_OCTETS_MAX)
-        return fault_set(fault, INTERNAL, NULL, "a revoked serial is no serial") ||
-               fault_cause(fault, "serial %s", hex);
-    der_start(&to, ctx, 96);
-    if (row->invalid_since > 0) {
-        der_put_text(&to, DER_GENERALIZED_TIME, generalized(ctx, row->invalid_since));
-        wrap_entry_extension(&to, 24, 0);
-    }
-    if (code != 0) { /* unspecified is never written: section 5.3.1 */
-        const size_t mark = der_mark(&to);
-        der_put_value(&to, DER_ENUMERATED, (struct bytes){&code, 1});
-        wrap_entry_extension(&to, 21, mark);
-    }
-    if (der_mark(&to) > 0)
-        der_wrap(&to, DER_SEQUENCE, 0);
-    der_put_time(&to, row->revoked_at);
-    der_put_unsigned(&to, serial);
-    der_wrap(&to, DER_SEQUENCE, 0);
-    *ret_der = der_finish(&to, ctx);
-    return true;
-}
-
-bool crl_memory_add(struct crl_memory *memory, const struct crl_row *row, struct fault *fault)
+bool crl_memory_add(struct crl_memory *memory, struct bytes der, const struct crl_entry *entry,
+                    struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    struct bytes entry = row->der;
 
-    if (entry.size == 0 && !entry_encode(scratch, row, &entry, fault))
+    if (der.size == 0 && !crl_entry_encode(scratch, entry, &der, fault))
         return false;
-    return append(memory, entry, fault);
+    return append(memory, der, fault);
 }
 
 /* The entries move down to where the frame ends, and the frame comes around them. */

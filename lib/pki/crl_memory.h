@@ -5,22 +5,16 @@
 #define CERTCTL_PKI_CRL_MEMORY_H
 
 #include "pki/crl.h"
+#include "pki/crl_entry.h"
 
 struct crl_memory;
 
-/* One revoked certificate, as its row says it. */
-struct crl_row {
-    struct bytes der;      /* the entry as it was encoded when it was revoked; size 0: not yet */
-    const char *serial;    /* hex */
-    int64_t revoked_at;    /* Unix seconds */
-    const char *reason;    /* "unspecified", "keyCompromise" … (04 section 8.1) */
-    int64_t invalid_since; /* Unix seconds; 0: not said */
-};
-
 /* A talloc object that lets the memory go. FILE_FAILED when the system gives none. */
 struct crl_memory *crl_memory_new(TALLOC_CTX *ctx, struct fault *fault);
-/* INTERNAL: the row has no serial, the list grows above CRL_TBS_MAX, or writing failed. */
-bool crl_memory_add(struct crl_memory *memory, const struct crl_row *row, struct fault *fault);
+/* One entry: `der` as it was encoded when it was revoked, or (size 0) encoded from `entry` now.
+ * INTERNAL: the entry cannot be encoded, the list grows above CRL_TBS_MAX, or writing failed. */
+bool crl_memory_add(struct crl_memory *memory, struct bytes der, const struct crl_entry *entry,
+                    struct fault *fault);
 /* Puts the frame around the entries and seals it all. *ret_tbs lives as long as the memory. */
 bool crl_memory_seal(struct crl_memory *memory, const struct crl_head *head, struct bytes *ret_tbs,
                      struct fault *fault);

@@ -44,9 +44,9 @@ static struct crl_head *head_of(struct rig *rig, const struct rig_key *key, int6
 static bool ask(struct rig *rig, const struct rig_key *key, const struct crl_head *head,
                 struct fault *fault)
 {
-    static const struct crl_row rows[] = {
-        {.serial = "1", .revoked_at = 1795000000, .reason = "superseded" },
-        {.serial = "2", .revoked_at = 1795000001, .reason = "unspecified"},
+    static const struct crl_entry rows[] = {
+        {.serial = "1", .revoked_at = 1795000000, .reason = REVOKED_SUPERSEDED },
+        {.serial = "2", .revoked_at = 1795000001, .reason = REVOKED_UNSPECIFIED},
     };
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     struct crl_memory *memory = crl_memory_new(scratch, fault);
@@ -54,7 +54,7 @@ static bool ask(struct rig *rig, const struct rig_key *key, const struct crl_hea
     struct bytes signature = {0};
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-        cr_assert(crl_memory_add(memory, &rows[i], fault));
+        cr_assert(crl_memory_add(memory, (struct bytes){0}, &rows[i], fault));
     cr_assert(crl_memory_seal(memory, head, &tbs, fault), "%s %s", fault->detail, fault->cause);
     if (!signer_sign_crl(scratch, rig->socket, key->reference, crl_memory_fd(memory), &signature,
                          fault))
