@@ -330,8 +330,8 @@ class Authorizations(RevocationTest):
             INSERT INTO acme_authorizations (authz_id, identifier, status, expires_at, wildcard, account_id)
             VALUES ('{authz}', '{{"type":"dns","value":"{bare}"}}', '{status}', now() + interval '{life}', {wildcard}, '{account}')""")
         if challenge:
-            self.stack.sql("INSERT INTO acme_challenges (challenge_id, authz_id, type, status) "
-                           f"VALUES ('ch-{authz}', '{authz}', 'dns-01', '{challenge}')")
+            self.stack.sql("INSERT INTO acme_challenges (challenge_id, authz_id, account_id, type, status) "
+                           f"VALUES ('ch-{authz}', '{authz}', '{account}', 'dns-01', '{challenge}')")
 
     def test_all_names_are_proved(self):
         leaf, _ = self.leaf(self.owner, *self.NAMES)

@@ -17,7 +17,7 @@ class Site(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.stack = Stack(name="site")
+        cls.stack = Stack(name="site", web="nginx")
         cls.addClassCleanup(cls.stack.stop, keep=bool(os.environ.get("CERTCTL_CHECK_KEEP")))
         cls.stack.start()
 
