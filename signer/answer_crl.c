@@ -92,7 +92,7 @@ static bool check_frame(struct bytes tbs, const struct crl_tbs *crl, const struc
 
     if (!bytes_equal(crl->issuer, head.issuer_der))
         return fault_set(fault, SIGNER_REFUSED, "issuer", "the issuer is another CA");
-    if (tbs.size != around + crl->entries.size ||
+    if (!tbs.data || tbs.size != around + crl->entries.size ||
         memcmp(tbs.data, frame.before.data, frame.before.size) != 0 ||
         memcmp(tbs.data + tbs.size - frame.after.size, frame.after.data, frame.after.size) != 0)
         return fault_set(fault, SIGNER_REFUSED, "tbs",
@@ -132,8 +132,8 @@ static bool record(struct call *call, const struct key *key, const struct ca_fac
 bool answer_sign_crl(struct call *call, struct fault *fault)
 {
     struct crl_tbs crl;
-    struct bytes signature;
-    struct bytes tbs;
+    struct bytes signature = {0};
+    struct bytes tbs = {0};
 
     if (!map_passed(call, &tbs, fault))
         return false;

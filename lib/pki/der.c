@@ -286,8 +286,10 @@ static bool time_digits(uint8_t tag, struct bytes content, char ret_digits[14])
             return false;
         ret_digits[century + i] = (char)content.data[i]; /* a digit */
     }
-    if (century)
-        memcpy(ret_digits, ret_digits[2] < '5' ? "20" : "19", 2);
+    if (century) {
+        ret_digits[0] = ret_digits[2] < '5' ? '2' : '1';
+        ret_digits[1] = ret_digits[2] < '5' ? '0' : '9';
+    }
     return true;
 }
 
