@@ -25,7 +25,8 @@
 
 /* $1 profile. */
 STATEMENT(site_profile,
-          "SELECT p.id, p.name, p.enabled, p.row_version, p.allowed_key_algorithms, "
+          "SELECT p.id AS cert_profile_id, p.name AS profile_name, p.enabled AS profile_enabled, "
+          "p.row_version AS profile_version, p.allowed_key_algorithms, "
           "p.max_ttl_seconds, p.default_validity_days, p.allowed_ekus, p.required_san_patterns, "
           "p.allow_short_lived, p.must_staple, p.allow_wildcards, p.allow_sha1_csr, "
           "p.requires_approval, p.policy_oids, "
@@ -104,26 +105,6 @@ static bool ask_due(struct job_run *run, const struct certificate *certificate,
     return rows != NULL;
 }
 
-static bool profile_of_row(TALLOC_CTX *ctx, const struct rows *rows, struct profile *profile,
-                           struct fault *fault)
-{
-    profile->id = row_text(rows, 0, "id");
-    profile->name = row_text(rows, 0, "name");
-    profile->enabled = row_bool(rows, 0, "enabled");
-    profile->row_version = row_integer(rows, 0, "row_version");
-    profile->max_ttl_s = row_integer(rows, 0, "max_ttl_seconds");
-    profile->default_validity_days = row_integer(rows, 0, "default_validity_days");
-    profile->allow_short_lived = row_bool(rows, 0, "allow_short_lived");
-    profile->must_staple = row_bool(rows, 0, "must_staple");
-    profile->allow_wildcards = row_bool(rows, 0, "allow_wildcards");
-    profile->allow_sha1_csr = row_bool(rows, 0, "allow_sha1_csr");
-    profile->requires_approval = row_bool(rows, 0, "requires_approval");
-    profile->policy_oids = row_texts(ctx, rows, 0, "policy_oids");
-    return profile_set_key_rules(profile, row_text(rows, 0, "allowed_key_algorithms"), fault) &&
-           profile_set_ekus(profile, row_text(rows, 0, "allowed_ekus"), fault) &&
-           profile_set_san_patterns(profile, row_text(rows, 0, "required_san_patterns"), fault);
-}
-
 static bool issue_once(TALLOC_CTX *ctx, struct job_run *run, const struct issue_grant *grant,
                        const struct site_request *request, const char **ret_chain,
                        struct fault *fault)
@@ -139,7 +120,7 @@ static bool issue_once(TALLOC_CTX *ctx, struct job_run *run, const struct issue_
     if (rows->count == 0)
         return fault_set(fault, PROFILE_UNAVAILABLE, "CERTCTL_SITE_CERT_PROFILE_ID",
                          "there is no profile %s with an issuer", profile_id ? profile_id : "");
-    if (!profile_of_row(profile, rows, profile, fault) || !ca_from_row(ctx, rows, 0, &ca, fault))
+    if (!profile_from_row(profile, rows, profile, fault) || !ca_from_row(ctx, rows, 0, &ca, fault))
         return false;
     const struct issue_request wanted = {
         .grant = grant,

@@ -31,6 +31,12 @@ struct issue_grant *issue_grant_for_site(TALLOC_CTX *ctx, const struct settings 
 /* What the certificate will bear; the grant's. */
 const struct name_list *issue_grant_names(const struct issue_grant *grant);
 
+/* The certificate profile of the first row: cert_profile_id, profile_name, profile_enabled,
+ * profile_version and the other columns of certificate_profiles by their own names. Texts are
+ * borrowed from the rows. */
+bool profile_from_row(TALLOC_CTX *ctx, const struct rows *rows, struct profile *profile,
+                      struct fault *fault);
+
 struct issue_request {
     const struct issue_grant *grant;
     const struct profile *profile;
