@@ -28,20 +28,23 @@ INSERT INTO acme_profile_settings (profile_id, settings) VALUES
 ON CONFLICT DO NOTHING;
 """
 
+# Limits so high that only the tests of limits meet them.
+ENVIRONMENT = {
+    "CERTCTL_ACME_SERVER_RATE_LIMIT_CONCURRENT_ORDERS": "0",
+    "CERTCTL_ACME_SERVER_RATE_LIMIT_ORDERS_PER_HOUR": "0",
+    "CERTCTL_ACME_SERVER_RATE_LIMIT_NEW_ACCOUNTS_PER_IP_PER_HOUR": "0",
+    "CERTCTL_RATE_LIMIT_BURST": "100000",
+    "CERTCTL_CORS_ORIGINS": "https://console.example",
+    "CERTCTL_LOG_LEVEL": "debug",
+}
+
 _shared = {}
 
 
 def shared_stack():
-    """One stack for the whole run; limits are so high that only the tests of limits meet them."""
+    """One stack for the whole run."""
     if "stack" not in _shared:
-        stack = Stack(env={
-            "CERTCTL_ACME_SERVER_RATE_LIMIT_CONCURRENT_ORDERS": "0",
-            "CERTCTL_ACME_SERVER_RATE_LIMIT_ORDERS_PER_HOUR": "0",
-            "CERTCTL_ACME_SERVER_RATE_LIMIT_NEW_ACCOUNTS_PER_IP_PER_HOUR": "0",
-            "CERTCTL_RATE_LIMIT_BURST": "100000",
-            "CERTCTL_CORS_ORIGINS": "https://console.example",
-            "CERTCTL_LOG_LEVEL": "debug",
-        })
+        stack = Stack(env=ENVIRONMENT)
         atexit.register(stack.stop, keep=bool(os.environ.get("CERTCTL_CHECK_KEEP")))
         stack.start()
         stack.sql(PROFILES)

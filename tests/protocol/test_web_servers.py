@@ -8,7 +8,7 @@ import ssl
 import unittest
 
 from acme_client import Answer, Client, csr
-from case import PROFILES, shared_stack
+from case import ENVIRONMENT, PROFILES, shared_stack
 from cryptography.hazmat.primitives.asymmetric import ec
 from stack import Stack
 
@@ -107,7 +107,7 @@ def two_stacks():
     """The shared stack and one with the other web server, nginx first."""
     shared = shared_stack()
     if not _other:
-        other = Stack(name="other", web="apache" if shared.web == "nginx" else "nginx")
+        other = Stack(ENVIRONMENT, name="other", web="apache" if shared.web == "nginx" else "nginx")
         atexit.register(other.stop, keep=bool(os.environ.get("CERTCTL_CHECK_KEEP")))
         other.start()
         other.sql(PROFILES)
