@@ -1,14 +1,7 @@
-/* lib/jose/jwk.c: public keys in JSON (RFC 7517; RFC 7518 section 6; RFC 8037 section 2).
- *
- * libjose builds RSA and EC keys, from an object that holds the required members and nothing else:
- * a stranger's `alg`, `use` or `key_ops` would change its verdict. It knows no OKP; Ed25519 is
- * built here. */
+/* lib/jose/jwk.c: public keys in JSON (RFC 7517; RFC 7518 section 6; RFC 8037 section 2): which are
+ * taken, and how they are kept. */
 #include "jose/jwk.h"
 
-/* The build hides OpenSSL's deprecated types; libjose's header names them all the same. */
-typedef struct rsa_st RSA;
-typedef struct ec_key_st EC_KEY;
-#include <jose/openssl.h>
 #include <string.h>
 
 #include "core/auto.h"
@@ -16,10 +9,9 @@ typedef struct ec_key_st EC_KEY;
 #include "core/json.h"
 #include "core/memory.h"
 #include "core/text.h"
+#include "jose/jwk_key.h"
 
 #include "core/banned.h"
-
-AUTO_DEFINE(jose_cfg_t, jose_cfg_decref)
 
 #define RSA_BITS_LEAST  2048
 #define RSA_BITS_MOST   8192
@@ -47,22 +39,6 @@ static const struct shape shapes[] = {
     {JWK_P521,    "EC",  "P-521",   66, {"crv", "kty", "x", "y"} },
     {JWK_ED25519, "OKP", "Ed25519", 32, {"crv", "kty", "x", NULL}},
 };
-
-/* libjose prints its errors to stderr unless told otherwise; OpenSSL's queue tells us more. */
-static void keep_silent(void *misc, const char *file, int line, uint64_t code, const char *format,
-                        va_list args)
-{
-    (void)misc, (void)file, (void)line, (void)code, (void)format, (void)args;
-}
-
-static jose_cfg_t *quiet_libjose(void)
-{
-    jose_cfg_t *cfg = jose_cfg();
-    if (!cfg)
-        mem_exhausted(0, "jose_cfg_t");
-    jose_cfg_set_err_func(cfg, keep_silent, NULL);
-    return cfg;
-}
 
 /* RFC 7518 sections 6.2.2, 6.3.2 and 6.4.1, RFC 8037 section 2. The value is never looked at. */
 static bool has_private_member(const json_t *json)
@@ -206,37 +182,9 @@ static json_t *required_members(const struct shape *shape, const json_t *json)
     return required;
 }
 
-static EVP_PKEY *import_ed25519(const json_t *required)
-{
-    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    const char *text = json_text_at(required, "x");
-    struct bytes x = {0};
-
-    if (!base64url_to_bytes(scratch, text, strlen(text), &x))
-        return NULL;
-    return EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, x.data, x.size);
-}
-
-/* libjose reduces EC coordinates modulo the field's prime, so one key would have several
- * thumbprints; what it exports again must be what came in. */
-static EVP_PKEY *import_by_libjose(const json_t *required)
-{
-    AUTO(jose_cfg_t) *cfg = quiet_libjose();
-    AUTO(EVP_PKEY) *pkey = jose_openssl_jwk_to_EVP_PKEY(cfg, required);
-
-    if (!pkey)
-        return NULL;
-
-    AUTO(json_t) *again = jose_openssl_jwk_from_EVP_PKEY(cfg, pkey);
-    if (!json_equal(again, required))
-        return NULL;
-    return TAKE(pkey);
-}
-
 static EVP_PKEY *import(const struct shape *shape, const json_t *required, struct fault *fault)
 {
-    EVP_PKEY *pkey = shape->kind == JWK_ED25519 ? import_ed25519(required)
-                                                : import_by_libjose(required);
+    EVP_PKEY *pkey = jwk_key_import(shape->kind, required);
 
     if (!pkey) {
         fault_set(fault, JWK_REJECTED, "jwk", "the JWK is not a valid %s public key (%s)",
@@ -272,33 +220,10 @@ struct jwk *jwk_from_json(TALLOC_CTX *ctx, const json_t *json, bool weak, struct
     return key;
 }
 
-static json_t *export_ed25519(const EVP_PKEY *pkey)
-{
-    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    uint8_t x[32];
-    size_t size = sizeof(x);
-
-    if (EVP_PKEY_get_raw_public_key(pkey, x, &size) != 1 || size != sizeof(x))
-        return NULL;
-
-    json_t *json = json_object();
-    json_set_text(json, "crv", "Ed25519");
-    json_set_text(json, "kty", "OKP");
-    json_set_text(json, "x", base64url_from_bytes(scratch, BYTES_OF(x)));
-    return json;
-}
-
-static json_t *export_by_libjose(EVP_PKEY *pkey)
-{
-    AUTO(jose_cfg_t) *cfg = quiet_libjose();
-
-    return jose_openssl_jwk_from_EVP_PKEY(cfg, pkey);
-}
-
 struct jwk *jwk_from_pkey(TALLOC_CTX *ctx, EVP_PKEY *pkey, struct fault *fault)
 {
-    AUTO(json_t) *json = EVP_PKEY_get_base_id(pkey) == EVP_PKEY_ED25519 ? export_ed25519(pkey)
-                                                                        : export_by_libjose(pkey);
+    AUTO(json_t) *json = jwk_key_export(pkey);
+
     if (!json) {
         fault_set(fault, JWK_REJECTED, "key", "the key is neither RSA, EC nor Ed25519");
         return fault_cause_openssl(fault, "JWK export");

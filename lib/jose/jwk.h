@@ -1,4 +1,4 @@
-/* lib/jose/jwk.h: public keys in JSON (RFC 7517, 7518 section 6, 8037), on libjose. */
+/* lib/jose/jwk.h: public keys in JSON (RFC 7517, 7518 section 6, 8037). */
 #ifndef CERTCTL_JOSE_JWK_H
 #define CERTCTL_JOSE_JWK_H
 

@@ -30,7 +30,6 @@ libtalloc-dev   /usr/include/talloc.h
 libjansson-dev  /usr/include/jansson.h
 libpq-dev       /usr/include/postgresql/libpq-fe.h
 libssl-dev      /usr/include/openssl/ssl.h
-libjose-dev     /usr/include/jose/jose.h
 libfcgi-dev     /usr/include/fcgiapp.h
 libidn2-dev     /usr/include/idn2.h
 libpcre2-dev    /usr/include/pcre2.h

@@ -209,7 +209,7 @@ Test(jwk, waives_the_size_of_e_for_revocation_only)
     cr_expect_null(jwk_from_json(scratch, json, false, &fault));
 }
 
-/* libjose reduces coordinates modulo p: without our check one key would have two thumbprints. */
+/* Taken modulo p, one key would have two thumbprints. */
 Test(jwk, refuses_a_coordinate_plus_the_prime)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
