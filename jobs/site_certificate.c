@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "core/memory.h"
 #include "lifecycle/issue.h"
+#include "pki/certificate.h"
 
 #include "runner.h"
 #include "site_file.h"

@@ -2,6 +2,7 @@
 #include "pki/certificate.h"
 #include "core/memory.h"
 #include "fcgi/acme/acme.h"
+#include "pki/outline.h"
 
 #include "core/banned.h"
 
@@ -57,8 +58,10 @@ static struct bytes without_root(struct request *request, const char *chain)
     if (blocks < 2)
         return bytes_of_text(chain);
     struct fault ignored = {0};
-    const struct certificate *tail = certificate_from_pem(request, last, &ignored);
-    if (!tail || !bytes_equal(tail->subject_der, tail->issuer_der) || !strstr(last, end))
+    struct bytes der;
+    struct certificate_parts parts;
+    if (!certificate_pem_decode(request, last, &der, &ignored) || !certificate_cut(der, &parts) ||
+        !bytes_equal(parts.subject, parts.issuer) || !strstr(last, end))
         return bytes_of_text(chain);
     return bytes_of_text(mem_text_n(request, chain, (size_t)(last - chain)));
 }
@@ -66,9 +69,10 @@ static struct bytes without_root(struct request *request, const char *chain)
 static bool leaf_answer(struct request *request, struct response *response, const char *chain,
                         struct fault *fault)
 {
-    const struct certificate *leaf = certificate_from_pem(request, chain, fault);
+    struct bytes leaf;
 
-    return leaf && response_bytes(response, 200, "application/pkix-cert", leaf->der);
+    return certificate_pem_decode(request, chain, &leaf, fault) &&
+           response_bytes(response, 200, "application/pkix-cert", leaf);
 }
 
 bool acme_certificate(struct request *request, struct response *response, struct fault *fault)

@@ -7,6 +7,7 @@
 #include "core/id.h"
 #include "core/json.h"
 #include "core/memory.h"
+#include "pki/certificate.h"
 #include "pki/crl_entry.h"
 #include "pki/lint.h"
 
@@ -48,7 +49,7 @@ struct issuance {
     struct certificate_wish wish;
     struct rdn common_name;
     struct text_list lint_warnings;
-    const struct certificate *certificate;
+    const struct certificate_outline *certificate;
     const char *certificate_id;
     const char *version_id;
 };
@@ -349,8 +350,9 @@ static bool issuance_sign(struct issuance *issuance, struct fault *fault)
                          request->issuer_id);
     if (driver->submit(&call, &order, fault) != ISSUER_ISSUED)
         return false;
-    issuance->certificate = certificate_from_der(issuance->ctx, order.ret_der, fault);
-    return issuance->certificate != NULL;
+    struct certificate_outline *certificate = mem_new(issuance->ctx, struct certificate_outline);
+    issuance->certificate = certificate;
+    return certificate_outline_read(issuance->ctx, order.ret_der, certificate, fault);
 }
 
 static char *issuance_details(const struct issuance *issuance)
@@ -383,7 +385,7 @@ static const char *chain_pem(const struct issuance *issuance)
 static const char *issuance_store(struct issuance *issuance, struct fault *fault)
 {
     const struct issue_request *request = issuance->request;
-    const struct certificate *certificate = issuance->certificate;
+    const struct certificate_outline *certificate = issuance->certificate;
     const struct name_list *names = &request->grant->names;
     TALLOC_CTX *ctx = issuance->ctx;
     struct text_list sans = {0};

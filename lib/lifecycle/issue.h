@@ -12,7 +12,7 @@
 #include "core/settings.h"
 #include "db/db.h"
 #include "issuer/issuer.h"
-#include "pki/certificate.h"
+#include "pki/outline.h"
 #include "pki/profile.h"
 
 struct issue_grant;
@@ -65,7 +65,7 @@ enum issue_outcome {
 struct issue_result {
     enum issue_outcome outcome;
     const struct csr *csr;
-    const struct certificate *certificate;
+    const struct certificate_outline *certificate;
     const char *certificate_id;
     const char *version_id;
 };

@@ -11,7 +11,7 @@
 #include "core/digest.h"
 #include "core/memory.h"
 #include "core/text.h"
-#include "pki/der.h"
+#include "pki/outline.h"
 
 #include "core/banned.h"
 
@@ -23,35 +23,6 @@
 static void *malformed(struct fault *fault, const char *rule)
 {
     return fault_set(fault, CERTIFICATE_MALFORMED, "certificate", "%s", rule);
-}
-
-/* The parts of a TBSCertificate as they stand (RFC 5280 section 4.1). */
-struct parts {
-    struct bytes serial;
-    struct bytes issuer;
-    struct bytes subject;
-    struct bytes spki;
-};
-
-static bool read_sequence(struct bytes *from, struct bytes *ret_whole)
-{
-    uint8_t tag = 0;
-    return der_read(from, &tag, NULL, ret_whole) && tag == DER_SEQUENCE;
-}
-
-static bool cut_parts(struct bytes der, struct parts *ret)
-{
-    struct bytes certificate;
-    struct bytes tbs;
-    struct bytes skipped;
-
-    if (!der_read_tag(&der, DER_SEQUENCE, &certificate) ||
-        !der_read_tag(&certificate, DER_SEQUENCE, &tbs))
-        return false;
-    (void)der_read_tag(&tbs, DER_CONTEXT_CONSTRUCTED(0), NULL); /* version, absent in v1 */
-    return der_read_tag(&tbs, DER_INTEGER, &ret->serial) && read_sequence(&tbs, &skipped) &&
-           read_sequence(&tbs, &ret->issuer) && read_sequence(&tbs, &skipped) &&
-           read_sequence(&tbs, &ret->subject) && read_sequence(&tbs, &ret->spki);
 }
 
 bool serial_canonical(TALLOC_CTX *ctx, const char *text, const char **ret)
@@ -110,7 +81,7 @@ static bool read_time(const ASN1_TIME *time, int64_t *ret_unix_s)
 
 static bool decode(struct certificate *certificate, struct bytes der, struct fault *fault)
 {
-    struct parts parts;
+    struct certificate_parts parts;
 
     if (der.size == 0 || der.size > CERTIFICATE_MAX_BYTES)
         return malformed(fault, "certificate is empty or above 1 MiB");
@@ -124,7 +95,7 @@ static bool decode(struct certificate *certificate, struct bytes der, struct fau
     certificate->x509 = mem_adopt(certificate, x509, X509_free);
     if (at != certificate->der.data + certificate->der.size)
         return malformed(fault, "certificate is followed by other bytes");
-    if (!cut_parts(certificate->der, &parts))
+    if (!certificate_cut(certificate->der, &parts))
         return malformed(fault, "certificate is not in DER");
     if (!read_serial(certificate, parts.serial, fault))
         return false;
@@ -272,19 +243,28 @@ struct certificate *certificate_from_der(TALLOC_CTX *ctx, struct bytes der, stru
     return talloc_steal(ctx, certificate);
 }
 
-struct certificate *certificate_from_pem(TALLOC_CTX *ctx, const char *pem, struct fault *fault)
+bool certificate_pem_decode(TALLOC_CTX *ctx, const char *pem, struct bytes *ret_der,
+                            struct fault *fault)
 {
     static const char begin[] = "-----BEGIN CERTIFICATE-----";
-    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    struct bytes der;
-
     const char *body = pem ? strstr(pem, begin) : NULL;
     const char *end = body ? strstr(body, "-----END CERTIFICATE-----") : NULL;
+
     if (!end)
         return malformed(fault, "no CERTIFICATE block (RFC 7468 section 5)");
     body += strlen(begin);
-    if (!base64_to_bytes(scratch, body, (size_t)(end - body), &der)) /* end is behind body */
+    if (!base64_to_bytes(ctx, body, (size_t)(end - body), ret_der)) /* end is behind body */
         return malformed(fault, "CERTIFICATE block is not base64 (RFC 7468 section 3)");
+    return true;
+}
+
+struct certificate *certificate_from_pem(TALLOC_CTX *ctx, const char *pem, struct fault *fault)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    struct bytes der;
+
+    if (!certificate_pem_decode(scratch, pem, &der, fault))
+        return NULL;
     return certificate_from_der(ctx, der, fault);
 }
 

@@ -34,7 +34,10 @@ struct certificate {
 /* CERTIFICATE_MALFORMED: DER, trailing bytes, negative or empty serial. A weak or unknown key is
  * no reason to refuse (key.bits is 0 then): what exists must be revocable. */
 struct certificate *certificate_from_der(TALLOC_CTX *ctx, struct bytes der, struct fault *fault);
-/* The first CERTIFICATE block. */
+/* The first CERTIFICATE block; its bytes are not looked at. CERTIFICATE_MALFORMED. */
+bool certificate_pem_decode(TALLOC_CTX *ctx, const char *pem, struct bytes *ret_der,
+                            struct fault *fault);
+/* Both in one. */
 struct certificate *certificate_from_pem(TALLOC_CTX *ctx, const char *pem, struct fault *fault);
 /* 64 columns, final newline. */
 char *pem_encode(TALLOC_CTX *ctx, const char *label, struct bytes der);

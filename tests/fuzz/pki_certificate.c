@@ -4,6 +4,7 @@
 #include "core/auto.h"
 #include "core/memory.h"
 #include "pki/certificate.h"
+#include "pki/outline.h"
 
 #include "core/banned.h"
 
@@ -17,7 +18,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *pem = read ? pem_encode(scratch, "CERTIFICATE", read->der) : NULL;
     const struct certificate *again = read ? certificate_from_pem(scratch, pem, &fault) : NULL;
 
+    struct certificate_outline outline;
+
     if (read && (!again || !bytes_equal(read->der, again->der)))
+        abort();
+    if (read && certificate_outline_read(scratch, read->der, &outline, &fault) &&
+        (outline.not_before != read->not_before || outline.not_after != read->not_after ||
+         !bytes_equal(outline.spki, read->spki)))
         abort();
     return 0;
 }
