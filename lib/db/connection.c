@@ -35,7 +35,8 @@ static const char *url_value(const PQconninfoOption *url, const char *name)
 }
 
 /* Session settings travel in the startup packet, so that they cost no round trip. What the URL
- * says itself comes last and wins. */
+ * says itself comes last and wins. A session that keeps its plans never scans whole tables: a plan
+ * made while a table was small would go on reading all of it when it has grown. */
 static char *session_options(TALLOC_CTX *ctx, const struct db_options *options, const char *more)
 {
     return mem_printf(ctx,
@@ -43,8 +44,10 @@ static char *session_options(TALLOC_CTX *ctx, const struct db_options *options, 
                       " -c search_path=public,pg_temp"
                       " -c default_transaction_isolation=read\\ committed -c jit=off"
                       " -c statement_timeout=%" PRId64 " -c lock_timeout=3000"
-                      " -c idle_in_transaction_session_timeout=10000 %s",
-                      options->statement_timeout_ms, more ? more : "");
+                      " -c idle_in_transaction_session_timeout=10000%s %s",
+                      options->statement_timeout_ms,
+                      options->unnamed_statements ? "" : " -c enable_seqscan=off",
+                      more ? more : "");
 }
 
 static struct parameters connection_parameters(TALLOC_CTX *ctx, const struct db_options *options,

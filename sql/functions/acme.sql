@@ -70,10 +70,13 @@ BEGIN
     RETURN;
   END IF;
 
+  -- The inner query stands alone, so that its index is acme_orders_reuse: a plan made for the whole
+  -- would walk all orders of the account, newest first.
   SELECT o.order_id, o.status, o.expires_at
     INTO acme_order_create.order_id, acme_order_create.status, acme_order_create.expires_at
-    FROM acme_orders o
-   WHERE o.account_id = p_account AND o.identifiers_hash = p_hash AND o.status IN ('pending', 'ready')
+    FROM (SELECT * FROM acme_orders s
+           WHERE s.account_id = p_account AND s.identifiers_hash = p_hash OFFSET 0) o
+   WHERE o.status IN ('pending', 'ready')
      AND o.auth_mode = p_mode AND o.expires_at > now() + interval '10 minutes'
    ORDER BY o.created_at DESC
    LIMIT 1;

@@ -20,7 +20,7 @@ CREATE OR REPLACE FUNCTION issuance_commit(
   OUT outcome text)
   LANGUAGE plpgsql AS $$
 DECLARE
-  wanted_hash bytea;
+  wanted record;
 BEGIN
   PERFORM 1 FROM certificate_profiles WHERE id = p_profile AND row_version = p_profile_version AND enabled;
   IF NOT FOUND THEN
@@ -48,11 +48,10 @@ BEGIN
     RETURN;
   END IF;
   IF p_order IS NOT NULL THEN
-    SELECT identifiers_hash INTO wanted_hash
-      FROM acme_orders
-     WHERE order_id = p_order AND account_id = p_account AND status = 'ready' AND expires_at > now()
+    SELECT account_id, status, expires_at, identifiers_hash INTO wanted
+      FROM acme_orders WHERE order_id = p_order
        FOR UPDATE;
-    IF NOT FOUND THEN
+    IF NOT FOUND OR wanted.account_id <> p_account OR wanted.status <> 'ready' OR wanted.expires_at <= now() THEN
       outcome := 'superseded';
       RETURN;
     END IF;
@@ -71,7 +70,7 @@ BEGIN
     UPDATE managed_certificates m
        SET tags = m.tags || jsonb_build_object('superseded_by', p_certificate)
       FROM acme_orders o
-     WHERE o.account_id = p_account AND o.identifiers_hash = wanted_hash AND o.status = 'valid'
+     WHERE o.account_id = p_account AND o.identifiers_hash = wanted.identifiers_hash AND o.status = 'valid'
        AND m.id = o.certificate_id AND NOT m.tags ? 'superseded_by';
     UPDATE acme_orders
        SET status = 'valid', csr_pem = p_csr_pem, csr_sha256 = p_csr_sha256, certificate_id = p_certificate,

@@ -4,6 +4,7 @@ import os
 import subprocess
 import tempfile
 import threading
+import time
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -243,6 +244,25 @@ class Costs(ProtocolTest):
         self.assertEqual(self.writes(lambda i: self.assertEqual(acme.revoke(leaves[i], 1).status, 200)), 1)
         # The change of a key has a subtransaction, for the index to decide in.
         self.assertEqual(self.writes(lambda i: self.assertEqual(acme.change_key(Key()).status, 200)), 2)
+
+    def test_the_past_of_an_account_costs_nothing(self):
+        """Rows of acme_orders that an order reads, through whatever index, after 300 others of its account."""
+        acme = self.client()
+        key = ec.generate_private_key(ec.SECP256R1())
+        for number in range(300):
+            acme.obtain(f"past-{number}.example.org", key=key)
+
+        def rows_read():
+            time.sleep(1.1)  # sessions report at most once a second
+            acme.obtain(f"report-{time.monotonic_ns()}.example.org", key=key)
+            acme.obtain(f"report-{time.monotonic_ns()}.example.org", key=key)
+            return int(self.stack.value("SELECT seq_tup_read + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = t.relname)"
+                                        "  FROM pg_stat_user_tables t WHERE relname = 'acme_orders'"))
+
+        before = rows_read()
+        for number in range(20):
+            acme.obtain(f"now-{number}.example.org", key=key)
+        self.assertLess((rows_read() - before) / 22, 40)
 
     def test_directory_and_nonces_need_no_database(self):
         acme = self.client()

@@ -21,6 +21,7 @@ static const struct {
     {"lock_timeout",                        "3s"            },
     {"idle_in_transaction_session_timeout", "10s"           },
     {"default_transaction_isolation",       "read committed"},
+    {"enable_seqscan",                      "off"           },
 };
 
 Test(db_connection, has_our_settings_whatever_the_database_says)
