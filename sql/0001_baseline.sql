@@ -15,6 +15,29 @@ CREATE DOMAIN hex_serial AS text
     CONSTRAINT hex_serial_shape CHECK (octet_length(VALUE) <= 64 AND VALUE ~ '^(0|[1-9a-f][0-9a-f]*)$');
 CREATE DOMAIN sha256_hex AS text
     CONSTRAINT sha256_hex_shape CHECK (octet_length(VALUE) = 64 AND VALUE ~ '^[0-9a-f]+$');
+CREATE DOMAIN json_object AS jsonb CONSTRAINT json_object_type CHECK (jsonb_typeof(VALUE) = 'object');
+
+-- Words of the tables that every issuance writes. As domains, since a session compiles a domain's
+-- check once, but a table's for each statement: they were a quarter of an insert's cost.
+CREATE DOMAIN certificate_status AS text CONSTRAINT certificate_status_word
+    CHECK (VALUE IN ('Pending', 'Active', 'Expiring', 'Expired', 'RenewalInProgress', 'Failed',
+        'Revoked', 'Archived'));
+CREATE DOMAIN certificate_source AS text CONSTRAINT certificate_source_word
+    CHECK (VALUE IN ('', 'EST', 'SCEP', 'API', 'Agent', 'ACME'));
+CREATE DOMAIN acme_order_status AS text CONSTRAINT acme_order_status_word
+    CHECK (VALUE IN ('pending', 'ready', 'processing', 'valid', 'invalid'));
+CREATE DOMAIN acme_auth_mode AS text CONSTRAINT acme_auth_mode_word
+    CHECK (VALUE IN ('trust_authenticated', 'challenge'));
+CREATE DOMAIN acme_authorization_status AS text CONSTRAINT acme_authorization_status_word
+    CHECK (VALUE IN ('pending', 'valid', 'invalid', 'deactivated', 'expired', 'revoked'));
+CREATE DOMAIN acme_challenge_type AS text CONSTRAINT acme_challenge_type_word
+    CHECK (VALUE IN ('http-01', 'dns-01', 'tls-alpn-01', 'dns-account-01', 'dns-persist-01'));
+CREATE DOMAIN acme_challenge_status AS text CONSTRAINT acme_challenge_status_word
+    CHECK (VALUE IN ('pending', 'processing', 'valid', 'invalid'));
+CREATE DOMAIN audit_actor_type AS text CONSTRAINT audit_actor_type_word
+    CHECK (VALUE IN ('User', 'System', 'Agent', 'APIKey', 'Anonymous'));
+CREATE DOMAIN audit_category AS text CONSTRAINT audit_category_word
+    CHECK (VALUE IN ('cert_lifecycle', 'auth', 'config'));
 
 -- Keeps row_version and updated_at. Its arguments are columns whose change is no new version. A
 -- trigger without arguments sees TG_ARGV as NULL; without the coalesce no change would be noticed.
@@ -260,7 +283,7 @@ CREATE INDEX deployment_targets_agent ON deployment_targets (agent_id);
 CREATE TABLE managed_certificates (
     id certctl_id PRIMARY KEY,
     name name255 NOT NULL,
-    common_name text NOT NULL CHECK (char_length(common_name) BETWEEN 1 AND 255),
+    common_name name255 NOT NULL,
     sans text[] NOT NULL DEFAULT '{}',
     environment text NOT NULL DEFAULT '' CHECK (char_length(environment) <= 50),
     owner_id certctl_id NOT NULL REFERENCES owners ON DELETE RESTRICT,
@@ -268,12 +291,10 @@ CREATE TABLE managed_certificates (
     issuer_id certctl_id NOT NULL REFERENCES issuers ON DELETE RESTRICT,
     renewal_policy_id certctl_id NOT NULL REFERENCES renewal_policies ON DELETE RESTRICT,
     certificate_profile_id certctl_id REFERENCES certificate_profiles ON DELETE RESTRICT,
-    status text NOT NULL DEFAULT 'Pending' CONSTRAINT managed_certificates_status
-        CHECK (status IN ('Pending', 'Active', 'Expiring', 'Expired', 'RenewalInProgress', 'Failed',
-            'Revoked', 'Archived')),
-    source text NOT NULL DEFAULT '' CHECK (source IN ('', 'EST', 'SCEP', 'API', 'Agent', 'ACME')),
+    status certificate_status NOT NULL DEFAULT 'Pending',
+    source certificate_source NOT NULL DEFAULT '',
     expires_at timestamptz,
-    tags jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(tags) = 'object'),
+    tags json_object NOT NULL DEFAULT '{}',
     current_version_id certctl_id,
     last_renewal_at timestamptz,
     last_deployment_at timestamptz,
@@ -1003,15 +1024,13 @@ CREATE TABLE audit_events (
     seq bigint NOT NULL DEFAULT nextval('audit_events_seq'),
     id certctl_id NOT NULL,
     actor varchar(255) NOT NULL,
-    actor_type varchar(32) NOT NULL
-        CHECK (actor_type IN ('User', 'System', 'Agent', 'APIKey', 'Anonymous')),
+    actor_type audit_actor_type NOT NULL,
     action varchar(255) NOT NULL,
     resource_type varchar(255) NOT NULL,
     resource_id varchar(255) NOT NULL DEFAULT '',
     details jsonb,
     "timestamp" timestamptz NOT NULL DEFAULT clock_timestamp(),
-    event_category text NOT NULL DEFAULT 'cert_lifecycle'
-        CHECK (event_category IN ('cert_lifecycle', 'auth', 'config')),
+    event_category audit_category NOT NULL DEFAULT 'cert_lifecycle',
     source_ip inet,
     request_id text,
     PRIMARY KEY (seq, "timestamp")
@@ -1159,7 +1178,7 @@ CREATE TABLE acme_orders (
     order_id certctl_id PRIMARY KEY,
     account_id certctl_id NOT NULL REFERENCES acme_accounts ON DELETE RESTRICT,
     identifiers jsonb NOT NULL,
-    status text NOT NULL CHECK (status IN ('pending', 'ready', 'processing', 'valid', 'invalid')),
+    status acme_order_status NOT NULL,
     expires_at timestamptz NOT NULL,
     not_before timestamptz,
     not_after timestamptz,
@@ -1169,8 +1188,8 @@ CREATE TABLE acme_orders (
     profile_id certctl_id REFERENCES certificate_profiles ON DELETE RESTRICT,
     cert_profile_id certctl_id REFERENCES certificate_profiles ON DELETE RESTRICT,
     issuer_id certctl_id REFERENCES issuers ON DELETE RESTRICT,
-    auth_mode text CHECK (auth_mode IN ('trust_authenticated', 'challenge')),
-    identifiers_hash bytea,
+    auth_mode acme_auth_mode,
+    identifiers_hash bytea, -- the account is in it
     certificate_version_id certctl_id REFERENCES certificate_versions ON DELETE SET NULL,
     job_id certctl_id REFERENCES jobs ON DELETE SET NULL,
     csr_sha256 bytea,
@@ -1185,7 +1204,7 @@ CREATE TABLE acme_orders (
 ) WITH (fillfactor = 80);
 CREATE INDEX acme_orders_account ON acme_orders (account_id, created_at DESC, order_id DESC);
 -- Of all states: it finds an order to reuse and the certificates that a new one supersedes.
-CREATE INDEX acme_orders_reuse ON acme_orders (account_id, identifiers_hash);
+CREATE INDEX acme_orders_reuse ON acme_orders (identifiers_hash);
 CREATE INDEX acme_orders_open ON acme_orders (account_id, expires_at)
     WHERE status IN ('pending', 'ready', 'processing');
 CREATE INDEX acme_orders_expiry ON acme_orders (expires_at);
@@ -1198,8 +1217,7 @@ CREATE TABLE acme_authorizations (
     authz_id certctl_id PRIMARY KEY,
     order_id certctl_id REFERENCES acme_orders ON DELETE SET NULL,
     identifier jsonb NOT NULL,
-    status text NOT NULL
-        CHECK (status IN ('pending', 'valid', 'invalid', 'deactivated', 'expired', 'revoked')),
+    status acme_authorization_status NOT NULL,
     expires_at timestamptz NOT NULL,
     -- shared by the challenges, whose rows are made on demand (01 section 9.5)
     token text NOT NULL DEFAULT '',
@@ -1226,9 +1244,8 @@ CREATE TABLE acme_challenges (
     authz_id certctl_id NOT NULL REFERENCES acme_authorizations ON DELETE CASCADE,
     -- the authorization's; stands here too for the turns of the accounts
     account_id certctl_id NOT NULL REFERENCES acme_accounts ON DELETE RESTRICT,
-    type text NOT NULL
-        CHECK (type IN ('http-01', 'dns-01', 'tls-alpn-01', 'dns-account-01', 'dns-persist-01')),
-    status text NOT NULL CHECK (status IN ('pending', 'processing', 'valid', 'invalid')),
+    type acme_challenge_type NOT NULL,
+    status acme_challenge_status NOT NULL,
     token text NOT NULL DEFAULT '',
     validated_at timestamptz,
     error jsonb,

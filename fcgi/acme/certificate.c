@@ -13,8 +13,8 @@ STATEMENT(
     "certificate_id, v.pem_chain "
     "  FROM (VALUES (1)) one "
     "  LEFT JOIN managed_certificates m ON m.id = $1 "
-    "  LEFT JOIN acme_orders o ON o.certificate_id = m.id AND o.account_id = $2 AND o.status = "
-    "  'valid' "
+    "  LEFT JOIN LATERAL (SELECT * FROM acme_orders WHERE certificate_id = m.id OFFSET 0) o "
+    "       ON o.account_id = $2 AND o.status = 'valid' "
     "  LEFT JOIN certificate_versions v ON v.id = o.certificate_version_id "
     " LIMIT 1");
 

@@ -101,7 +101,8 @@ static int compare_lines(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* SHA-256 over the sorted "type:value" lines and what else makes two orders the same one. */
+/* SHA-256 over the account, the sorted "type:value" lines and what else makes two orders the same
+ * one. */
 static struct bytes order_hash(struct request *request, const struct acme_identifiers *identifiers,
                                const struct wanted_order *order)
 {
@@ -114,9 +115,10 @@ static struct bytes order_hash(struct request *request, const struct acme_identi
             mem_printf(request, "%s:%s", identifiers->items[i].type, identifiers->items[i].value));
     if (lines.items)
         qsort(lines.items, lines.count, sizeof(lines.items[0]), compare_lines);
-    const char *text = mem_printf(
-        request, "%s\n%s\n%lld\n%lld", text_list_join(request, &lines, "\n"),
-        acme_of(request)->profile->id, (long long)order->not_before, (long long)order->not_after);
+    const char *text = mem_printf(request, "%s\n%s\n%s\n%lld\n%lld", acme_of(request)->account.id,
+                                  text_list_join(request, &lines, "\n"),
+                                  acme_of(request)->profile->id, (long long)order->not_before,
+                                  (long long)order->not_after);
     digest_sha256(bytes_of_text(text), digest);
     return bytes_copy(request, BYTES_OF(digest));
 }

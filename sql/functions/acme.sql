@@ -70,12 +70,11 @@ BEGIN
     RETURN;
   END IF;
 
-  -- The inner query stands alone, so that its index is acme_orders_reuse: a plan made for the whole
-  -- would walk all orders of the account, newest first.
+  -- By the hash alone, in which the account is: beside a condition on the account a plan may choose
+  -- to walk all of its orders.
   SELECT o.order_id, o.status, o.expires_at
     INTO acme_order_create.order_id, acme_order_create.status, acme_order_create.expires_at
-    FROM (SELECT * FROM acme_orders s
-           WHERE s.account_id = p_account AND s.identifiers_hash = p_hash OFFSET 0) o
+    FROM (SELECT * FROM acme_orders s WHERE s.identifiers_hash = p_hash OFFSET 0) o
    WHERE o.status IN ('pending', 'ready')
      AND o.auth_mode = p_mode AND o.expires_at > now() + interval '10 minutes'
    ORDER BY o.created_at DESC

@@ -70,7 +70,7 @@ BEGIN
     UPDATE managed_certificates m
        SET tags = m.tags || jsonb_build_object('superseded_by', p_certificate)
       FROM acme_orders o
-     WHERE o.account_id = p_account AND o.identifiers_hash = wanted.identifiers_hash AND o.status = 'valid'
+     WHERE o.identifiers_hash = wanted.identifiers_hash AND o.status = 'valid'
        AND m.id = o.certificate_id AND NOT m.tags ? 'superseded_by';
     UPDATE acme_orders
        SET status = 'valid', csr_pem = p_csr_pem, csr_sha256 = p_csr_sha256, certificate_id = p_certificate,

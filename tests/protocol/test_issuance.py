@@ -240,8 +240,16 @@ class Costs(ProtocolTest):
     def test_one_writing_commit_of_revocation_and_key_change(self):
         acme = self.client()
         self.warm(acme)
-        leaves = [self.leaf(acme, f"commit-revoke-{i}.example.org", Key()) for i in range(4)]
-        self.assertEqual(self.writes(lambda i: self.assertEqual(acme.revoke(leaves[i], 1).status, 200)), 1)
+        leaf = self.leaf(acme, "commit-revoke.example.org", Key())
+        answer = acme.revoke(leaf, 1)
+        self.assertEqual(answer.status, 200)
+        # The CRL job writes as soon as it is woken; so the transaction is asked of the rows.
+        serial = f"{x509.load_der_x509_certificate(leaf).serial_number:x}"
+        self.assertEqual(len(self.stack.sql(
+            f"""SELECT xmin FROM certificate_revocations WHERE serial_number = '{serial}'
+                UNION SELECT m.xmin FROM managed_certificates m JOIN certificate_versions v ON v.certificate_id = m.id
+                       WHERE v.serial_number = '{serial}'
+                UNION SELECT xmin FROM audit_events WHERE request_id = '{answer.headers["X-Request-ID"]}'""")), 1)
         # The change of a key has a subtransaction, for the index to decide in.
         self.assertEqual(self.writes(lambda i: self.assertEqual(acme.change_key(Key()).status, 200)), 2)
 
