@@ -7,16 +7,15 @@
 #include "core/banned.h"
 
 /* That order's version, not the newest one of the managed certificate; the owner only. */
-STATEMENT(
-    acme_certificate_read,
-    "SELECT replay_spend('acme_nonce', $3, $4::timestamptz, true) AS fresh, m.id AS "
-    "certificate_id, v.pem_chain "
-    "  FROM (VALUES (1)) one "
-    "  LEFT JOIN managed_certificates m ON m.id = $1 "
-    "  LEFT JOIN LATERAL (SELECT * FROM acme_orders WHERE certificate_id = m.id OFFSET 0) o "
-    "       ON o.account_id = $2 AND o.status = 'valid' "
-    "  LEFT JOIN certificate_versions v ON v.id = o.certificate_version_id "
-    " LIMIT 1");
+STATEMENT(acme_certificate_read,
+          "SELECT replay_spend('acme_nonce', $3, $4::timestamptz, true) AS fresh, m.id AS "
+          "certificate_id, v.pem_chain "
+          "  FROM (VALUES (1)) one "
+          "  LEFT JOIN managed_certificates m ON m.id = $1 "
+          "  LEFT JOIN LATERAL (SELECT * FROM acme_orders WHERE certificate_id = m.id OFFSET 0) o "
+          "       ON o.account_id = $2 AND o.status = 'valid' "
+          "  LEFT JOIN certificate_versions v ON v.id = o.certificate_version_id "
+          " LIMIT 1");
 
 enum wanted_form { FORM_PEM, FORM_DER };
 
