@@ -85,10 +85,13 @@ class Answer:
             return None
         return self.json["type"].rsplit(":", 1)[-1]
 
+    def elements(self, name):
+        """Of all fields of this name: a web server may fold them into one (RFC 9110 section 5.3)."""
+        return [element.strip() for field in self.headers.get_all(name) or [] for element in field.split(",")]
+
     @property
     def links(self):
-        """Of the Link fields each link: a web server may fold them into one field (RFC 9110 section 5.3)."""
-        return ", ".join(self.headers.get_all("Link") or []).split(", ")
+        return self.elements("Link")
 
     def __repr__(self):
         return f"<{self.status} {self.body[:300]!r}>"

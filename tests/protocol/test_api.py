@@ -259,7 +259,7 @@ class Lists(ApiTest):
                 first = self.get(path)
                 tag = first.headers["ETag"]
                 self.assertEqual(first.headers["Cache-Control"], "private, no-cache")
-                self.assertIn("Authorization, Cookie", first.headers.get_all("Vary"))
+                self.assertLessEqual({"Authorization", "Cookie"}, set(first.elements("Vary")))
                 for told in (tag, f'W/{tag}', f'"x", {tag}', "*"):
                     again = self.get(path, If_None_Match=told)
                     self.assertEqual((again.status, again.body, again.headers["ETag"]), (304, b"", tag))
@@ -328,7 +328,7 @@ class Lists(ApiTest):
             answer = self.get("/issuers", Origin=origin)
             self.assertEqual(answer.status, 200)
             self.assertFalse([name for name in answer.headers if name.startswith("Access-Control")], origin)
-            self.assertIn("Origin", answer.headers.get_all("Vary"))
+            self.assertIn("Origin", answer.elements("Vary"))
         preflight = self.raw("OPTIONS", "/api/v1/issuers", headers={"Origin": "https://console.example"})
         self.assertEqual((preflight.status, preflight.headers["Access-Control-Max-Age"]), (204, "86400"))
         self.assertIn("If-None-Match", preflight.headers["Access-Control-Allow-Headers"])

@@ -1,16 +1,39 @@
-"""Real clients of Debian obtain certificates through the real web server, in trust mode."""
+"""Real clients of Debian obtain, renew and revoke through the real web server: in trust mode here, with
+proofs to give in test_challenge.RealClients."""
+import base64
 import glob
+import json
 import os
 import shutil
 import subprocess
 import tempfile
 
+from acme_client import b64u_bytes
 from case import ProtocolTest
 from stack import free_port
 from test_issuance import verify_strictly
 
 
 class Clients(ProtocolTest):
+    """Each test is a client's whole life; what differs by mode are the few methods that come first."""
+
+    domain = "example.org"
+    profile = "prof-test"
+
+    def http01_port(self):
+        """Where a client that proves by itself may listen; nobody comes."""
+        return free_port()
+
+    def webroot(self):
+        folder = f"{self.home}/web"
+        os.makedirs(f"{folder}/.well-known/acme-challenge")
+        return folder
+
+    def time_passes(self):
+        """From obtaining to renewing."""
+
+    def assertProved(self, name, times):
+        """So often the server came to see: never, where the account is trusted."""
 
     def setUp(self):
         self.home = tempfile.mkdtemp(prefix="client-", dir=self.stack.dir)
@@ -22,102 +45,176 @@ class Clients(ProtocolTest):
         self.assertEqual(done.returncode, 0, f"{' '.join(command)}\n{done.stdout}")
         return done.stdout
 
-    def directory(self, profile="prof-test"):
-        return f"{self.stack.url}/acme/profile/{profile}/directory"
+    def directory(self):
+        return f"{self.stack.url}/acme/profile/{self.profile}/directory"
+
+    def kept(self, path):
+        """A copy that the client does not know of."""
+        copy = tempfile.mktemp(prefix="kept-", suffix=".pem", dir=self.home)
+        shutil.copy(path, copy)
+        return copy
+
+    @staticmethod
+    def serial(path):
+        """As the database writes it."""
+        said = subprocess.run(["openssl", "x509", "-noout", "-serial", "-in", path], stdout=subprocess.PIPE, text=True, check=True).stdout
+        return said.strip().split("=")[1].lower().lstrip("0")
+
+    def certificate(self, path):
+        """(id, status, superseded_by) of the managed certificate of this file."""
+        rows = self.stack.sql("SELECT m.id, m.status, coalesce(m.tags->>'superseded_by', '') FROM managed_certificates m JOIN "
+                              f"certificate_versions v ON v.certificate_id = m.id WHERE v.serial_number = '{self.serial(path)}'")
+        self.assertEqual(len(rows), 1, path)
+        return tuple(rows[0])
 
     def assertChain(self, path, *names):
+        """Trusted by a strict verifier, of these names alone, recorded, and nobody's predecessor yet."""
         with open(path, encoding="utf-8") as source:
             chain = source.read()
         good, said = verify_strictly(self.stack, chain)
         self.assertTrue(good, said)
         text = subprocess.run(["openssl", "x509", "-noout", "-ext", "subjectAltName", "-in", path], stdout=subprocess.PIPE,
                               text=True, check=True).stdout
+        self.assertEqual(sorted(part.strip() for part in text.split("\n")[1].split(",")), sorted(f"DNS:{name}" for name in names))
+        self.assertEqual(self.certificate(path)[1:], ("Active", ""))
+
+    def assertRenewed(self, old, new, *names):
+        """A new certificate of the same names; the old one knows its successor and is as good as before."""
+        self.assertChain(new, *names)
+        self.assertNotEqual(self.serial(old), self.serial(new))
+        self.assertEqual(self.certificate(old)[1:], ("Active", self.certificate(new)[0]))
         for name in names:
-            self.assertIn(f"DNS:{name}", text)
+            self.assertProved(name, 2)
 
     def assertRevoked(self, path, reason):
-        """The certificate in this file, as the database has it."""
-        said = subprocess.run(["openssl", "x509", "-noout", "-serial", "-in", path], stdout=subprocess.PIPE, text=True, check=True).stdout
-        serial = said.strip().split("=")[1].lower().lstrip("0")
-        self.assertEqual(self.stack.sql(f"SELECT reason FROM certificate_revocations WHERE serial_number = '{serial}'"), [[reason]])
+        self.assertEqual(self.stack.sql(f"SELECT reason FROM certificate_revocations WHERE serial_number = '{self.serial(path)}'"), [[reason]])
+        self.assertEqual(self.certificate(path)[1], "Revoked")
 
     def certbot(self, *arguments):
         return self.run_client("certbot", *arguments, "--server", self.directory(), "--config-dir", f"{self.home}/config",
                                "--work-dir", f"{self.home}/work", "--logs-dir", f"{self.home}/logs", "--non-interactive",
                                REQUESTS_CA_BUNDLE=self.stack.root_pem)
 
-    def test_certbot(self):
-        names = ("certbot-1.example.org", "certbot-2.example.org")
-        standalone = ("--standalone", "--http-01-port", str(free_port()))
-        self.certbot("certonly", *standalone, "--agree-tos", "-m", "a@example.org", "-d", names[0], "-d", names[1])
-        path = f"{self.home}/config/live/{names[0]}/fullchain.pem"
-        self.assertChain(path, *names)
-        with open(path, encoding="utf-8") as source:
-            first = source.read()
-        self.certbot("renew", "--force-renewal", "--no-random-sleep-on-renew")
-        with open(path, encoding="utf-8") as source:
-            self.assertNotEqual(source.read(), first)
-        self.assertChain(path, *names)
+    def certbot_by(self, name, *plugin):
+        names = (f"{name}-1.{self.domain}", f"{name}-2.{self.domain}")
         live = f"{self.home}/config/live/{names[0]}"
-        with open(f"{self.home}/first.pem", "w", encoding="utf-8") as out:
-            out.write(first)
-        self.certbot("revoke", "--cert-path", f"{self.home}/first.pem", "--reason", "superseded", "--no-delete-after-revoke")
-        self.assertRevoked(f"{self.home}/first.pem", "superseded")
+        self.certbot("certonly", *plugin, "--agree-tos", "-m", "a@example.org", "-d", names[0], "-d", names[1])
+        self.assertChain(f"{live}/fullchain.pem", *names)
+        first = self.kept(f"{live}/cert.pem")
+        self.time_passes()
+        self.certbot("renew", "--force-renewal", "--no-random-sleep-on-renew")
+        self.assertRenewed(first, f"{live}/fullchain.pem", *names)
+        self.certbot("revoke", "--cert-path", first, "--reason", "superseded", "--no-delete-after-revoke")
+        self.assertRevoked(first, "superseded")
+        self.assertChain(f"{live}/fullchain.pem", *names)  # its successor is untouched
         self.certbot("revoke", "--cert-path", f"{live}/cert.pem", "--key-path", f"{live}/privkey.pem", "--reason", "keycompromise",
                      "--no-delete-after-revoke")
         self.assertRevoked(f"{live}/cert.pem", "keyCompromise")
         self.certbot("update_account", "-m", "b@example.org")
         self.certbot("unregister")
 
-    def test_lego(self):
-        for kind in ("ec256", "ec384", "rsa2048"):
-            with self.subTest(kind):
-                name = f"lego-{kind}.example.org"
-                common = ("lego", "--server", self.directory(), "--accept-tos", "--email", f"{kind}@example.org",
-                          "--path", f"{self.home}/{kind}", "--key-type", kind, "--domains", name, "--http",
-                          "--http.port", f"127.0.0.1:{free_port()}")
-                path = f"{self.home}/{kind}/certificates/{name}.crt"
-                self.run_client(*common, "run", LEGO_CA_CERTIFICATES=self.stack.root_pem)
-                self.assertChain(path, name)
-                self.run_client(*common, "revoke", "--keep", LEGO_CA_CERTIFICATES=self.stack.root_pem)
-                self.assertRevoked(path, "unspecified")
+    def test_certbot_standalone(self):
+        self.certbot_by("certbot", "--standalone", "--http-01-port", str(self.http01_port()), "--http-01-address", "127.0.0.1")
 
-    def uacme(self, name, script_text):
-        """uacme trusts the system's store alone; for it, and in a mount namespace, that is our root."""
-        hook = f"{self.home}/hook"
-        with open(hook, "w", encoding="utf-8") as out:
-            out.write(script_text)
-        os.chmod(hook, 0o755)
-        namespace = ("unshare", "--mount", "--propagation=unchanged") if os.geteuid() == 0 else ("unshare", "--map-root-user", "--mount")
-        script = 'mount --bind "$1" /etc/ssl/certs/ca-certificates.crt && shift && exec "$@"'
-        common = (*namespace, "sh", "-c", script, "sh", self.stack.root_pem, "uacme", "-v", "-y", "-a", self.directory(),
-                  "-c", f"{self.home}/uacme")
-        self.run_client(*common, "new", "a@example.org")
-        self.run_client(*common, "-h", hook, "issue", name)
-        path = f"{self.home}/uacme/{name}/cert.pem"
-        self.assertChain(path, name)
-        shutil.copy(path, f"{self.home}/kept.pem")
-        self.run_client(*common, "newkey")
-        self.run_client(*common, "revoke", path)
-        self.assertRevoked(f"{self.home}/kept.pem", "unspecified")
+    def test_certbot_webroot(self):
+        self.certbot_by("webroot", "--webroot", "-w", self.webroot())
+
+    def lego(self, kind, key, code, reason):
+        """The certificate's key is of this kind, and so is lego's account key."""
+        names = (f"lego-{kind}-1.{self.domain}", f"lego-{kind}-2.{self.domain}")
+        home = f"{self.home}/{kind}"
+
+        def lego(*arguments):
+            self.run_client("lego", "--server", self.directory(), "--accept-tos", "--email", f"{kind}@example.org", "--path", home,
+                            "--key-type", kind, "--domains", names[0], "--domains", names[1], "--http", "--http.port",
+                            f"127.0.0.1:{self.http01_port()}", *arguments, LEGO_CA_CERTIFICATES=self.stack.root_pem)
+
+        path = f"{home}/certificates/{names[0]}.crt"
+        lego("run")
+        self.assertChain(path, *names)
+        self.assertEqual(self.account_key(path), key)
+        first = self.kept(path)
+        self.time_passes()
+        lego("renew", "--days", "365", "--no-random-sleep")
+        self.assertRenewed(first, path, *names)
+        lego("revoke", "--keep", "--reason", str(code))
+        self.assertRevoked(path, reason)
+        self.assertEqual(self.certificate(first)[1], "Active")
+
+    def account_key(self, path):
+        """Kind of the key of the account that has this certificate; the database has a JWK in PEM's clothes."""
+        lines = self.stack.sql("SELECT a.jwk_pem FROM acme_accounts a JOIN acme_orders o USING (account_id) "
+                               f"WHERE o.certificate_id = '{self.certificate(path)[0]}'")
+        jwk = json.loads(base64.b64decode("".join(line[0] for line in lines[1:-1])))
+        return jwk.get("crv") or f"RSA-{len(b64u_bytes(jwk['n'])) * 8}"
+
+    def test_lego_ec256(self):
+        self.lego("ec256", "P-256", 0, "unspecified")
+
+    def test_lego_ec384(self):
+        self.lego("ec384", "P-384", 4, "superseded")
+
+    def test_lego_rsa(self):
+        self.lego("rsa2048", "RSA-2048", 5, "cessationOfOperation")
+
+    def hook(self, folder):
+        """What uacme calls to have a proof put in place, or to decline a challenge."""
+        path = f"{self.home}/hook"
+        with open(path, "w", encoding="utf-8") as out:
+            out.write('#!/bin/sh\n[ "$2" = http-01 ] || exit 1\n[ "$1" = begin ] || exit 0\n'
+                      f'printf %s "$5" >"{folder}/.well-known/acme-challenge/$4"\n')
+        os.chmod(path, 0o755)
+        return path
 
     def test_uacme(self):
-        self.uacme("uacme.example.org", "#!/bin/sh\nexit 0\n")
+        """uacme trusts the system's store alone; for it, and in a mount namespace, that is our root."""
+        names = (f"uacme-1.{self.domain}", f"uacme-2.{self.domain}")
+        hook = self.hook(self.webroot())
+        namespace = ("unshare", "--mount", "--propagation=unchanged") if os.geteuid() == 0 else ("unshare", "--map-root-user", "--mount")
+        script = 'mount --bind "$1" /etc/ssl/certs/ca-certificates.crt && shift && exec "$@"'
 
-    def dehydrated(self, name, wellknown):
-        with open(f"{self.home}/config", "w", encoding="utf-8") as out:
-            out.write(f'CA="{self.directory()}"\nBASEDIR="{self.home}"\nCURL_OPTS="--cacert {self.stack.root_pem}"\n'
-                      f'WELLKNOWN="{wellknown}"\nCONTACT_EMAIL=a@example.org\n')
-        self.run_client("dehydrated", "-f", f"{self.home}/config", "--register", "--accept-terms")
-        self.run_client("dehydrated", "-f", f"{self.home}/config", "-c", "-d", name)
-        found = glob.glob(f"{self.home}/certs/{name}/fullchain.pem")
-        self.assertEqual(len(found), 1)
-        self.assertChain(found[0], name)
-        leaf = os.path.realpath(f"{self.home}/certs/{name}/cert.pem")
-        shutil.copy(leaf, f"{self.home}/kept.pem")
-        self.run_client("dehydrated", "-f", f"{self.home}/config", "--revoke", leaf)
-        self.assertRevoked(f"{self.home}/kept.pem", "unspecified")
+        def uacme(*arguments):
+            self.run_client(*namespace, "sh", "-c", script, "sh", self.stack.root_pem, "uacme", "-v", "-y", "-a", self.directory(),
+                            "-c", f"{self.home}/uacme", "-h", hook, *arguments)
+
+        uacme("new", "a@example.org")
+        uacme("issue", *names)
+        path = f"{self.home}/uacme/{names[0]}/cert.pem"
+        self.assertChain(path, *names)
+        first = self.kept(path)
+        self.time_passes()
+        uacme("-f", "issue", *names)
+        self.assertRenewed(first, path, *names)
+        uacme("newkey")
+        uacme("-r", "4", "revoke", self.kept(first))  # it renames what it revoked
+        self.assertRevoked(first, "superseded")
+        second = self.kept(path)
+        uacme("revoke", path, f"{self.home}/uacme/private/{names[0]}/key.pem")  # by the certificate's own key
+        self.assertRevoked(second, "unspecified")
+        uacme("deactivate")
 
     def test_dehydrated(self):
-        os.mkdir(f"{self.home}/wellknown")
-        self.dehydrated("dehydrated.example.org", f"{self.home}/wellknown")
+        names = (f"dehydrated-1.{self.domain}", f"dehydrated-2.{self.domain}")
+        with open(f"{self.home}/config", "w", encoding="utf-8") as out:
+            out.write(f'CA="{self.directory()}"\nBASEDIR="{self.home}"\nCURL_OPTS="--cacert {self.stack.root_pem}"\n'
+                      f'WELLKNOWN="{self.webroot()}/.well-known/acme-challenge"\nCONTACT_EMAIL=a@example.org\n')
+
+        def dehydrated(*arguments):
+            self.run_client("dehydrated", "-f", f"{self.home}/config", *arguments)
+
+        def current(name):
+            found = glob.glob(f"{self.home}/certs/{names[0]}/{name}.pem")
+            self.assertEqual(len(found), 1)
+            return os.path.realpath(found[0])
+
+        dehydrated("--register", "--accept-terms")
+        dehydrated("-c", "-d", " ".join(names))
+        self.assertChain(current("fullchain"), *names)
+        first = current("cert")
+        self.time_passes()
+        dehydrated("-c", "-x", "-d", " ".join(names))
+        self.assertRenewed(first, current("fullchain"), *names)
+        for leaf in (first, current("cert")):
+            copy = self.kept(leaf)
+            dehydrated("--revoke", leaf)
+            self.assertRevoked(copy, "unspecified")

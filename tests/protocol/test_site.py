@@ -17,7 +17,7 @@ class Site(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.stack = Stack(name="site", web="nginx")
+        cls.stack = Stack(name="site")
         cls.addClassCleanup(cls.stack.stop, keep=bool(os.environ.get("CERTCTL_CHECK_KEEP")))
         cls.stack.start()
 
@@ -123,7 +123,7 @@ class Site(unittest.TestCase):
             self.stack.run("up")
         self.stack.wait(lambda: self.served().serial_number != before, 30, "taken over after all")
 
-    def test_what_nginx_refuses_is_turned_back(self):
+    def test_what_the_web_server_refuses_is_turned_back(self):
         place = os.path.join(self.stack.dir, "site")
         before = os.readlink(os.path.join(place, "current"))
         broken = os.path.join(place, "v-99999999999-broken")
