@@ -31,7 +31,8 @@ static bool failed(struct fault *fault, const char *path)
 
 bool served_directory(const char *path, struct fault *fault)
 {
-    if (mkdir(path, 0755) == 0 || errno == EEXIST)
+    /* The unit's umask leaves nothing to others, and the web server is one. */
+    if (mkdir(path, 0755) == 0 ? chmod(path, 0755) == 0 : errno == EEXIST)
         return true;
     return failed(fault, path);
 }

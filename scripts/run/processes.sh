@@ -152,7 +152,11 @@ pool_start()
     # root is who may reload the web server and read its key, and only certctl-site-reload is root
     ! is_root || [ "$pool_user" = root ] || set -- /usr/bin/setpriv --reuid="$pool_user" --regid="$pool_user" --init-groups \
         --inh-caps=-all --bounding-set=-all --no-new-privs -- "$@"
+    # as UMask= of the units
+    pool_umask=$(umask)
+    umask 077
     pool_spawn "$@"
+    umask "$pool_umask"
 }
 
 # spawn-fcgi makes the socket and hands it on as file descriptor 0.
