@@ -107,6 +107,8 @@ void acme_refuse(struct request *request, struct response *response, const struc
 /* One entry of `subproblems`; the request's problem is made on first use. */
 void acme_subproblem(struct request *request, const char *type, unsigned status, const char *detail,
                      const char *identifier_type, const char *identifier_value);
+/* The same with a problem document as the database has it; NULL adds nothing. */
+void acme_subproblem_stored(struct request *request, const char *text);
 
 /* identifiers.c */
 struct acme_identifier {

@@ -78,6 +78,8 @@ static bool answer_by_state(struct request *request, struct response *response,
                          "the order is valid already, for another CSR");
     if (text_equal(state, "ready"))
         return fault_set(fault, ACME_ORDER_NOT_READY, NULL, "the order has expired");
+    if (text_equal(state, "invalid"))
+        acme_subproblem_stored(request, row_text(rows, 0, "order_error"));
     return fault_set(fault, ACME_ORDER_NOT_READY, NULL, "the order is %s, not ready", state);
 }
 

@@ -267,7 +267,7 @@ static bool new_order_check(const struct request *request, const struct wanted_o
                          "profile %s cannot be selected here",
                          text_quote(request->protocol, wanted->profile));
     if (!profile->issuer_id) {
-        fault_set(fault, INTERNAL, NULL, "no issuer is configured for this profile");
+        fault_set(fault, ACME_NO_ISSUER, NULL, "no issuer is configured for this profile");
         return fault_cause(fault,
                            "profile %s has no issuer_id; set it, or CERTCTL_ACME_SERVER_ISSUER_ID",
                            profile->id);

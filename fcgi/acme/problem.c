@@ -32,6 +32,7 @@ static const struct wire_fault acme_faults[] = {
     {ACME_EAB_REQUIRED,           403, "externalAccountRequired"},
     {ACME_EAB_INVALID,            401, "unauthorized"           },
     {ACME_INVALID_PROFILE,        400, "invalidProfile"         },
+    {ACME_NO_ISSUER,              500, "serverInternal"         },
     {ACME_IDENTIFIER_REJECTED,    400, "rejectedIdentifier"     },
     {ACME_IDENTIFIER_UNSUPPORTED, 400, "unsupportedIdentifier"  },
     {ACME_ORDER_NOT_READY,        403, "orderNotReady"          },
@@ -94,25 +95,37 @@ static json_t *problem_of(struct request *request)
     return acme->problem;
 }
 
+static json_t *subproblems_of(struct request *request)
+{
+    json_t *problem = problem_of(request);
+
+    if (!json_object_get(problem, "subproblems"))
+        json_set_new(problem, "subproblems", json_array());
+    return json_object_get(problem, "subproblems");
+}
+
 void acme_subproblem(struct request *request, const char *type, unsigned status, const char *detail,
                      const char *identifier_type, const char *identifier_value)
 {
-    json_t *problem = problem_of(request);
-    json_t *list = json_object_get(problem, "subproblems");
     json_t *entry = json_object();
     json_t *identifier = json_object();
 
-    if (!list) {
-        list = json_array();
-        json_set_new(problem, "subproblems", list);
-    }
     json_set_text(entry, "type", mem_printf(request, ERROR_PREFIX "%s", type));
     json_set_text(entry, "detail", detail);
     json_set_integer(entry, "status", status);
     json_set_text(identifier, "type", identifier_type);
     json_set_text(identifier, "value", identifier_value);
     json_set_new(entry, "identifier", identifier);
-    json_add_new(list, entry);
+    json_add_new(subproblems_of(request), entry);
+}
+
+/* A problem that was stored before becomes part of this one (RFC 8555 section 6.7.1). */
+void acme_subproblem_stored(struct request *request, const char *text)
+{
+    json_t *entry = text ? json_loads(text, 0, NULL) : NULL;
+
+    if (entry)
+        json_add_new(subproblems_of(request), entry);
 }
 
 static json_t *problem_document(struct request *request, const char *type, unsigned status,
@@ -164,7 +177,8 @@ static void reword(const struct request *request, struct fault *fault)
     for (size_t i = 0; i < ARRAY_SIZE(words); i++)
         if (fault->reason == words[i].reason)
             fault_set(fault, words[i].reason, NULL, "%s", words[i].detail);
-    if (fault->reason != SURFACE_WRONG && fault_reason_kind(fault->reason) == KIND_INTERNAL)
+    if (fault->reason != SURFACE_WRONG && fault->reason != ACME_NO_ISSUER &&
+        fault_reason_kind(fault->reason) == KIND_INTERNAL)
         fault_set(fault, fault->reason, NULL, "the server failed; the log knows this request as %s",
                   request->request_id);
 }
