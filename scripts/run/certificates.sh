@@ -71,6 +71,7 @@ site_up()
     step_begin 'own certificate'
     site_write_trust
     if certificate_good "$site_certificate" localhost 0 && site_served; then
+        wait_until 15 site_settled || true
         step_kept "valid until $(certificate_end "$site_certificate")"
         return
     fi
@@ -78,6 +79,7 @@ site_up()
     with_settings certctl-jobs "$run_dir/bin/certctl-job-site-certificate" --force >>"$run_dir/log/tick.log" 2>&1 9>&- || true
     wait_until 30 site_served || die "$web does not serve a certificate of our own CA" "$run_dir/log/tick.log" \
         "$run_dir/log/site-reload.log has the reload"
+    wait_until 15 site_settled || true
     site_write_trust
     step_did "issued by our own CA, valid until $(certificate_end "$site_certificate")"
 }
@@ -91,6 +93,24 @@ certificate_end()
 site_served()
 {
     curl -s -o /dev/null --max-time 5 --noproxy '*' --cacert "$root_file" "https://localhost:$port/health"
+}
+
+# One answer is not all: while a web server reloads, workers of before and after accept side by side. A
+# worker that began before the link was turned serves what was there before.
+site_settled()
+{
+    process_alive "$web" || return 0
+    site_turned=$(stat -c %.9Y "$run_dir/site/current")
+    read -r site_uptime _ </proc/uptime
+    site_began=$(awk -v turned="$site_turned" -v now="$(date +%s.%N)" -v up="$site_uptime" -v hertz="$(getconf CLK_TCK)" \
+        'BEGIN { printf "%d", (up - (now - turned)) * hertz }')
+    for site_worker in /proc/[0-9]*; do
+        process_look "${site_worker#/proc/}" || continue
+        case $process_line in "$state $rec_pid "*) ;; *) continue ;; esac
+        if [ "$began" -le "$site_began" ] && ! grep -qz 'shutting down' "$site_worker/cmdline" 2>/dev/null; then
+            return 1
+        fi
+    done
 }
 
 demo_up()

@@ -136,7 +136,7 @@ def listen(address, port):
     listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((address, port))
-    listener.listen(128)
+    listener.listen(1024)
     return listener
 
 
@@ -144,6 +144,8 @@ def accept_all(listener, serve):
     while True:
         try:
             connection, _ = listener.accept()
+        except ConnectionAbortedError:  # its client gave up before we came
+            continue
         except OSError:
             return
         threading.Thread(target=serve, args=(connection,), daemon=True).start()
