@@ -3,6 +3,8 @@ import os
 import shutil
 import subprocess
 
+from measure import family, trees
+
 STATEMENTS = """
 SELECT calls, round(total_exec_time::numeric, 1) AS ms, round((100 * total_exec_time / sum(total_exec_time) FILTER (WHERE toplevel) OVER ())::numeric, 1) AS share,
        round(mean_exec_time::numeric, 4) AS mean_ms, rows, wal_bytes, shared_blks_dirtied, toplevel,
@@ -12,7 +14,7 @@ SELECT calls, round(total_exec_time::numeric, 1) AS ms, round((100 * total_exec_
 
 
 class Profile:
-    """Around one round: resets what PostgreSQL counts, and samples all CPUs where perf is."""
+    """Around one round: resets what PostgreSQL counts, and samples the site where perf is."""
 
     def __init__(self, site, options, number):
         self.site, self.folder, self.number = site, options.profile, number
@@ -24,9 +26,15 @@ class Profile:
         os.makedirs(self.folder, exist_ok=True)
         self.site.sql("SELECT pg_stat_statements_reset()")
         if shutil.which("perf"):
-            self.perf = subprocess.Popen(["perf", "record", "-q", "-a", "-F", "499", "-e", "cpu-clock", "-o", self.path("perf.data")],
-                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.perf = subprocess.Popen(
+                ["perf", "record", "-q", "-F", "499", "-e", "cpu-clock", "-p", ",".join(self.pids()), "-o", self.path("perf.data")],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return self
+
+    def pids(self):
+        """The site's own processes; what they fork is sampled with them."""
+        children = trees()
+        return [str(one) for leader in self.site.leaders().values() for one in family(leader, children)]
 
     def path(self, name):
         return os.path.join(self.folder, f"{self.number + 1}-{name}")

@@ -116,7 +116,8 @@ class Site(Stack):
 
     def start(self):
         self.say(f"starting a site in {self.dir}")
-        super().start()
+        if self.run("up", check=False).returncode != 0:
+            self.run("up")  # goes on where the first one stopped: a new site certificate may come between key and chain
         if self.statements:
             with open(os.path.join(self.dir, "pg", "data", "local.conf"), "a", encoding="utf-8") as out:
                 out.write(LOCAL_CONF)
