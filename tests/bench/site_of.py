@@ -1,6 +1,8 @@
 """The stack of one bench: everything that ./run makes, of a plain build, with limits far away."""
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import zlib
@@ -54,6 +56,29 @@ server {{
 }}
 """
 
+APACHE = """
+# Written by tests/bench: what the web server can do at best, beside the site and as the site does it.
+Listen 127.0.0.1:{port} https
+Alias /static {run}/apache/bench.txt
+<VirtualHost 127.0.0.1:{port}>
+    ServerName localhost:{port}
+    SSLEngine On
+    SSLCertificateFile {run}/site/current/certificate.pem
+    SSLCertificateKeyFile {run}/site/current/key.pem
+    Include {run}/apache/certctl-fastcgi.conf
+    <Location /static>
+        Require all granted
+    </Location>
+    <LocationMatch "^/plain$">
+        ProxyPassMatch "unix:{run}/run/trivial.sock|fcgi://bench-trivial" enablereuse=off retry=0 connectiontimeout=5 timeout=10
+        ProxyFCGISetEnvIf "true" CERTCTL_SURFACE bench
+        BufferSize 131072
+        SetInputFilter BUFFER
+        Require all granted
+    </LocationMatch>
+</VirtualHost>
+"""
+
 # What a finished order of this profile is made of, for sql-load.
 MODEL = """
 SELECT json_build_object('profile', o.profile_id, 'mode', o.auth_mode, 'issuer', o.issuer_id, 'ca', c.id,
@@ -78,14 +103,14 @@ def build(say):
     """The directory of a plain build, made now where CERTCTL_RUN_BUILD names none."""
     given = os.environ.get("CERTCTL_RUN_BUILD")
     place = given or f"/var/tmp/certctl-bench-{zlib.crc32(TOP.encode()):08x}/build"
-    steps = [["make", "-C", place, "-j", str(os.cpu_count()), "all", "bench"]]
+    steps = [["make", "-C", place, "-j", str(os.cpu_count()), what] for what in ("all", "bench")]  # "all" is a make of its own
     if not os.path.exists(os.path.join(place, "Makefile")):
         if given:
             raise Refused(f"{place} is no build")
         os.makedirs(place, exist_ok=True)
         if not os.path.exists(os.path.join(TOP, "configure")):
             steps.insert(0, ["autoreconf", "-fi", TOP])
-        steps.insert(-1, ["sh", "-c", f"cd '{place}' && '{TOP}/configure'"])
+        steps.insert(-2, ["sh", "-c", f"cd '{place}' && '{TOP}/configure'"])
     say(f"building in {place}")
     for step in steps:
         done = subprocess.run(step, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
@@ -171,23 +196,32 @@ class Site(Stack):
 
     def open_limits(self, size):
         """Makes the web server serve a file and a trivial responder of so many bytes beside the site."""
-        if self.web != "nginx":
-            raise Refused("the web server's own limits are measured behind nginx only")
         self.trivial = subprocess.Popen(  # pylint: disable=consider-using-with
             [self.program("trivial"), os.path.join(self.dir, "run", "trivial.sock"), str(self.workers), str(size)], cwd="/")
-        folder = os.path.join(self.dir, "nginx")
+        folder = os.path.join(self.dir, self.web)
+        template, main, word, reload = {
+            "nginx": (NGINX, "nginx.conf", "include", signal.SIGHUP),
+            "apache": (APACHE, "apache2.conf", "Include", signal.SIGUSR1),
+        }[self.web]
         with open(os.path.join(folder, "bench.txt"), "w", encoding="utf-8") as out:
             out.write("x" * size)
         with open(os.path.join(folder, "bench.conf"), "w", encoding="utf-8") as out:
-            out.write(NGINX.format(run=self.dir, port=self.limit_port))
-        path = os.path.join(folder, "nginx.conf")
+            out.write(template.format(run=self.dir, port=self.limit_port))
+        path = os.path.join(folder, main)
         with open(path, encoding="utf-8") as source:
-            text = source.read()
+            text = source.read().rstrip()
+        line = f"{word} {folder}/bench.conf"
+        # nginx wants it inside its http block, whose end is the file's
+        text = f"{text[:-1]}    {line};\n}}\n" if self.web == "nginx" else f"{text}\n{line}\n"
         with open(path, "w", encoding="utf-8") as out:
-            out.write(text.replace("certctl.conf;", f"certctl.conf;\n    include {folder}/bench.conf;", 1))
-        subprocess.run(["kill", "-HUP", str(self.leader("nginx"))], check=True)
-        self.wait(lambda: os.path.exists(os.path.join(folder, "temp", "bench")), what="nginx has the limits")
+            out.write(text)
+        os.kill(self.leader(self.web), reload)
+        self.wait(self.limits_listen, what="the web server serves the limits")
         return f"https://localhost:{self.limit_port}"
+
+    def limits_listen(self):
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.limit_port)) == 0
 
     def get_load(self, url, **options):
         return [self.program("get-load"), f"--url={url}", f"--root={self.root_pem}",
