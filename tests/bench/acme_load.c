@@ -140,23 +140,28 @@ static void progress(struct run *run)
     say("progress", done);
 }
 
+/* What came before is warm-up. */
+static void window_open(void *arg)
+{
+    struct run *run = arg;
+
+    if (run->crowd.errors > 0)
+        give_up("in the warm-up: %s", run->crowd.first_error);
+    crowd_forget(&run->crowd);
+    say("window", 0);
+    run->cpu_us = cpu_us();
+    run->began_us = clock_monotonic_us();
+}
+
 static void order_all(struct run *run)
 {
     struct crowd *crowd = &run->crowd;
-    bool open = false;
 
+    if (crowd->warmup == 0)
+        window_open(run);
     for (size_t i = 0; i < crowd->client_count; i++)
         client_order(crowd->clients[i]);
     while (crowd->done < crowd->wish_count) {
-        if (!open && crowd->done >= (size_t)run->warmup) {
-            if (crowd->errors > 0)
-                give_up("in the warm-up: %s", crowd->first_error);
-            open = true;
-            crowd_forget(crowd);
-            say("window", 0);
-            run->cpu_us = cpu_us();
-            run->began_us = clock_monotonic_us();
-        }
         turn(run);
         progress(run);
     }
@@ -229,6 +234,9 @@ int main(int argc, char **argv)
     crowd->clients = mem_array(root, struct client *, crowd->client_count);
     crowd->wish_count = (size_t)(run->warmup + run->count);
     crowd->names = (size_t)run->names;
+    crowd->warmup = (size_t)run->warmup;
+    crowd->opened = window_open;
+    crowd->arg = run;
     crowd->poll_us = run->poll_ms * 1000;
     wishes_make(crowd, root);
     if (run->http_port > 0) {

@@ -63,7 +63,8 @@ static void order_end(struct client *client)
 {
     struct crowd *crowd = client->crowd;
 
-    crowd->done++;
+    if (++crowd->done == crowd->warmup)
+        crowd->opened(crowd->arg);
     client->wish = NULL;
     TALLOC_FREE(client->order);
     if (client->nonce[0])

@@ -42,7 +42,10 @@ struct crowd {
     size_t done;       /* orders that ended, well or not */
     size_t registered; /* clients that can begin */
     size_t waiting;    /* clients that will poll */
-    int64_t poll_us;   /* from the last proof that was fetched to the poll */
+    size_t warmup;     /* after so many orders opened(arg) is called */
+    void (*opened)(void *arg);
+    void *arg;
+    int64_t poll_us; /* from the last proof that was fetched to the poll */
     /* Since the last crowd_forget. */
     size_t errors;
     size_t requests;

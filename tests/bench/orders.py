@@ -60,6 +60,7 @@ def sql_once(site, options, count):
     by_program, _ = watch.cost(count)
     with_jobs(site, options.mode)
     return {"rate": result["rate"], "order": result["order"], "postgres_cpu_ms": by_program["postgres"],
+            "all_cpu_ms": by_program["postgres"] + 1000 * result["client_cpu_s"] / count,
             "statements": result["statements"]}
 
 
@@ -111,6 +112,7 @@ def figures(site, options, limit_rounds, rounds):
         "limit": middle([one["rate"] for one in limit_rounds]),
         "ratio": middle([one["rate"] / limit["rate"] for one, limit in zip(rounds, limit_rounds)]),
         "ratios": [one["rate"] / limit["rate"] for one, limit in zip(rounds, limit_rounds)],
+        "cpu_ratio": middle([limit["all_cpu_ms"] / sum(one["cpu_ms"].values()) for one, limit in zip(rounds, limit_rounds)]),
         "p50_ms": middle([one["request"]["p50_ms"] for one in rounds]),
         "p99_ms": middle([one["request"]["p99_ms"] for one in rounds]),
         "order_p50_ms": middle([one["order"]["p50_ms"] for one in rounds]),

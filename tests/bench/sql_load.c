@@ -42,6 +42,7 @@ struct run {
     struct flow_order *ready[IN_FLIGHT_MAX];
     size_t ready_count;
     int64_t began_us;
+    int64_t cpu_us; /* own, at the begin of the window */
     struct samples orders;
 };
 
@@ -85,6 +86,14 @@ static struct db *connect_as(TALLOC_CTX *ctx, const struct run *run, const char 
     return db;
 }
 
+static int64_t cpu_us(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
 /* Called with the lock held. */
 static void order_done(struct run *run, struct flow_order *order)
 {
@@ -93,6 +102,7 @@ static void order_done(struct run *run, struct flow_order *order)
     if (++run->done != run->warmup)
         return;
     run->began_us = clock_monotonic_us();
+    run->cpu_us = cpu_us();
     run->orders.count = 0;
     (void)printf("window 0\n");
     (void)fflush(stdout);
@@ -202,6 +212,7 @@ static void report(struct run *run, struct worker *workers, size_t count, int64_
             json_set_new(by_statement, flow_names[i], samples_json(&joined));
     }
     json_set_new(result, "rate", json_real((double)run->count * 1e6 / (double)took_us));
+    json_set_new(result, "client_cpu_s", json_real((double)(cpu_us() - run->cpu_us) / 1e6));
     json_set_integer(result, "orders", run->count);
     json_set_new(result, "order", samples_json(&run->orders));
     json_set_new(result, "statements", by_statement);
