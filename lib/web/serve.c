@@ -114,14 +114,13 @@ static void answer_log(const struct web_host *host, const struct response *respo
 
 /* Serves what has arrived. `release` ends the exchange with the web server, so that it can go on
  * before we tidy up. */
-static void exchange(struct worker *worker, const struct web_input *input,
+static void exchange(TALLOC_CTX *ctx, const struct web_host *host, const struct web_input *input,
                      const struct outlet *outlet, void (*release)(void *sink))
 {
-    const struct web_host *host = &worker->host;
     const struct db_counts before = counts_of(host);
     struct response response;
     struct fault fault;
-    struct request *request = web_handle(worker->root, host, input, &response, &fault);
+    struct request *request = web_handle(ctx, host, input, &response, &fault);
 
     const bool written = answer_write(outlet, &response);
     release(outlet->sink);
@@ -194,7 +193,8 @@ static void cgi_release(void *sink)
 }
 
 /* The two fields below libfcgi's "don't use" line: a connection of ours is one that it kept. */
-static void connection_serve(struct worker *worker, FCGX_Request *connection, int fd)
+void web_connection_serve(TALLOC_CTX *ctx, const struct web_host *host, FCGX_Request *connection,
+                          int fd)
 {
     const struct timeval limit = {.tv_sec = SOCKET_TIMEOUT_S};
 
@@ -210,7 +210,7 @@ static void connection_serve(struct worker *worker, FCGX_Request *connection, in
     }
     const struct web_input input = {connection->envp, fastcgi_read, connection};
     const struct outlet outlet = {fastcgi_write, connection};
-    exchange(worker, &input, &outlet, fastcgi_release);
+    exchange(ctx, host, &input, &outlet, fastcgi_release);
 }
 
 static bool watch(int events, int fd, uint32_t mask)
@@ -270,7 +270,7 @@ static bool worker_accept(struct worker *worker, FCGX_Request *connection)
 
     if (fd < 0)
         return accept_may_be_tried_again(errno);
-    connection_serve(worker, connection, fd);
+    web_connection_serve(worker->root, &worker->host, connection, fd);
     worker->db_in_use = worker->host.db;
     return !web_life_spent(&worker->life, clock_monotonic_us(), web_rss_bytes);
 }
@@ -354,7 +354,7 @@ static int serve_cgi(struct worker *worker)
     const struct web_input input = {environ, cgi_read, NULL};
     const struct outlet outlet = {cgi_write, NULL};
 
-    exchange(worker, &input, &outlet, cgi_release);
+    exchange(worker->root, &worker->host, &input, &outlet, cgi_release);
     return EX_OK;
 }
 

@@ -61,6 +61,12 @@ char *web_response_head(TALLOC_CTX *ctx, const struct response *response);
 /* False for HEAD and for statuses that bear none. */
 bool web_response_has_body(const struct response *response);
 
+/* Serves the one request of a connection that was just accepted, and closes it. What libfcgi takes
+ * for no whole request is logged and dropped. */
+struct FCGX_Request;
+void web_connection_serve(TALLOC_CTX *ctx, const struct web_host *host,
+                          struct FCGX_Request *connection, int fd);
+
 /* When this worker leaves (00 decision 45). */
 struct web_life {
     int64_t until_us; /* monotonic: not before */
