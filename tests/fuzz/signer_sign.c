@@ -1,0 +1,44 @@
+/* tests/fuzz/signer_sign.c: what a lost responder may wish for in a leaf, and what it must not get
+ * (00 decision 49). */
+#include <assert.h>
+#include <openssl/x509v3.h>
+
+#include "core/auto.h"
+#include "pki/certificate.h"
+#include "rig_data.h"
+#include "signer_rig.h"
+
+#include "core/banned.h"
+
+#define DAY INT64_C(86400)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void assert_leaf(TALLOC_CTX *ctx, struct bytes der)
+{
+    struct fault fault = {0};
+    const struct certificate *leaf = certificate_from_der(ctx, der, &fault);
+
+    assert(leaf && X509_check_ca(leaf->x509) == 0);
+    assert(leaf->not_before >= RIG_NOW_S - 7200 && leaf->not_after <= RIG_NOW_S + 91 * DAY);
+    assert(!(X509_get_key_usage(leaf->x509) & (KU_KEY_CERT_SIGN | KU_CRL_SIGN)));
+    assert(!(X509_get_extended_key_usage(leaf->x509) & (XKU_OCSP_SIGN | XKU_ANYEKU)) ||
+           X509_get_extended_key_usage(leaf->x509) == UINT32_MAX);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    AUTO(TALLOC_CTX) *ctx = talloc_new(NULL);
+    struct signer_request request;
+    struct fault fault = {0};
+
+    if (!signer_request_decode(ctx, bytes_copy(ctx, (struct bytes){data, size}), &request,
+                               &fault) ||
+        (request.kind >= SIGNER_GENERATE && request.kind != SIGNER_SIGN_CA))
+        return 0;
+    const struct signer_outcome outcome = signer_rig_ask(ctx, &request, -1);
+    assert(outcome.ok == (outcome.fault.reason == REASON_NONE));
+    if (outcome.ok && request.kind == SIGNER_SIGN_LEAF)
+        assert_leaf(ctx, outcome.reply.der);
+    return 0;
+}
