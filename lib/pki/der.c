@@ -290,7 +290,8 @@ static bool time_digits(uint8_t tag, struct bytes content, char ret_digits[14])
         ret_digits[0] = ret_digits[2] < '5' ? '2' : '1';
         ret_digits[1] = ret_digits[2] < '5' ? '0' : '9';
     }
-    return true;
+    /* Second 60 would be another text for the next minute. */
+    return ret_digits[12] < '6';
 }
 
 bool der_read_time(struct bytes *from, int64_t *ret_unix_s)

@@ -88,7 +88,7 @@ bool der_read(struct bytes *from, uint8_t *ret_tag, struct bytes *ret_content,
 /* The same when the tag is the one wanted. */
 bool der_read_tag(struct bytes *from, uint8_t tag, struct bytes *ret_content);
 /* UTCTime to 2049 and GeneralizedTime from 2050, with seconds and Z (RFC 5280 section 4.1.2.5), as
- * Unix seconds. False, *from untouched: anything else, or no date. */
+ * Unix seconds. False, *from untouched: anything else, second 60 too, or no date. */
 bool der_read_time(struct bytes *from, int64_t *ret_unix_s);
 
 #endif

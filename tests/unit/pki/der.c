@@ -194,3 +194,30 @@ Test(der, another_tag_is_left_alone)
     cr_expect(der_read_tag(&from, DER_NULL, NULL));
     cr_expect_eq(from.size, 2);
 }
+
+static const struct {
+    const char *about;
+    const char *octets;
+} no_times[] = {
+    {"second 60, which would be the next minute", "\x17\x0d"
+                                                  "491231235960Z"  },
+    {"second 60 of a year that is said in whole", "\x18\x0f"
+                                                  "20501231235960Z"},
+    {"a year that UTCTime could say",             "\x18\x0f"
+                                      "20491231235959Z"                        },
+    {"no such day",                               "\x17\x0d"
+                    "270229000000Z"                                                              },
+    {"an offset",                                 "\x17\x11"
+                  "270115080000+0000"                                                              },
+};
+
+Test(der, what_is_no_time)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(no_times); i++) {
+        struct bytes from = bytes_of_text(no_times[i].octets);
+        const struct bytes untouched = from;
+        int64_t when = -1;
+        cr_expect(!der_read_time(&from, &when), "%s", no_times[i].about);
+        cr_expect(from.data == untouched.data && when == -1, "%s", no_times[i].about);
+    }
+}
