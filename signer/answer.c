@@ -174,6 +174,10 @@ static bool answer_public_key(struct call *call, struct fault *fault)
  * Without it a lost responder could have a leaf that seems older than its loss. */
 #define BACKDATE_MAX_S (3600 + 60)
 
+/* An order may ask for a day ahead (01 section 9.2), and clocks differ. Without it a lost responder
+ * could lay up leaves that begin when nobody thinks of its loss any more. */
+#define AHEAD_MAX_S (86400 + 60)
+
 static struct certificate_wish without_backdating(const struct certificate_wish *asked)
 {
     struct certificate_wish wish = *asked;
@@ -193,6 +197,9 @@ static bool answer_sign_leaf(struct call *call, struct fault *fault)
     if (!facts)
         return false;
     const struct certificate_wish wish = without_backdating(&call->request->leaf);
+    if (wish.not_before > clock_now_s() + AHEAD_MAX_S)
+        return fault_set(fault, SIGNER_REFUSED, "not_before", "notBefore is more than %d s ahead",
+                         AHEAD_MAX_S);
     draw_serial(serial);
     if (!certificate_compose(call->ctx, &facts->issuer, &wish, serial, &tbs, fault))
         return false;

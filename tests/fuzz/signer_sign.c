@@ -20,7 +20,7 @@ static void assert_leaf(TALLOC_CTX *ctx, struct bytes der)
     const struct certificate *leaf = certificate_from_der(ctx, der, &fault);
 
     assert(leaf && X509_check_ca(leaf->x509) == 0);
-    assert(leaf->not_before >= RIG_NOW_S - 7200 && leaf->not_after <= RIG_NOW_S + 91 * DAY);
+    assert(leaf->not_before >= RIG_NOW_S - 7200 && leaf->not_after <= RIG_NOW_S + 92 * DAY);
     assert(!(X509_get_key_usage(leaf->x509) & (KU_KEY_CERT_SIGN | KU_CRL_SIGN)));
     assert(!(X509_get_extended_key_usage(leaf->x509) & (XKU_OCSP_SIGN | XKU_ANYEKU)) ||
            X509_get_extended_key_usage(leaf->x509) == UINT32_MAX);

@@ -213,8 +213,11 @@ Test(signer_process, holds_every_leaf_to_the_facts)
     wish.key_usage = USAGE_DIGITAL_SIGNATURE | 32; /* keyCertSign */
     expect_refusal(rig, &root, &wish, SIGNER_REFUSED, "key usage");
     wish = good;
-    wish.not_before = clock_now_s() + 20 * RIG_YEAR_S;
+    wish.not_before = clock_now_s() + 86400 + 120;
     wish.not_after = wish.not_before + 3600;
+    expect_refusal(rig, &root, &wish, SIGNER_REFUSED, "notBefore is more than");
+    wish.not_before = clock_now_s() + 86400;
+    wish.not_after = wish.not_before - 1;
     expect_refusal(rig, &root, &wish, VALIDITY_EMPTY, "nothing is left");
     cr_expect_eq(rig_log_count(rig, "sign-leaf"), 0);
 
