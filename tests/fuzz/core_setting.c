@@ -1,5 +1,5 @@
-/* tests/fuzz/core_setting.c: the value of a variable. The first octet chooses it; what was read is
- * shown, and what is shown is read again alike. */
+/* tests/fuzz/core_setting.c: the value of a variable. NAME=value; what was read is shown, and what
+ * is shown is read again alike. */
 #include <assert.h>
 
 #include "core/auto.h"
@@ -10,14 +10,26 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static const struct setting *named(TALLOC_CTX *ctx, const char *text)
+{
+    const char *name = mem_printf(ctx, "CERTCTL_%.*s", (int)strcspn(text, "="), text);
+    size_t count = 0;
+    const struct setting *table = settings_table(&count);
+
+    for (size_t i = 0; i < count; i++)
+        if (text_equal(table[i].name, name))
+            return &table[i];
+    return &table[strlen(text) % count];
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     struct settings *settings = mem_new(scratch, struct settings);
-    size_t count = 0;
-    const struct setting *table = settings_table(&count);
-    const struct setting *setting = &table[size > 0 ? data[0] % count : 0];
-    const char *value = size > 0 ? mem_text_n(scratch, (const char *)data + 1, size - 1) : "";
+    const char *text = mem_text_n(scratch, (const char *)data, size);
+    const struct setting *setting = named(scratch, text);
+    const char *equals = strchr(text, '=');
+    const char *value = equals ? equals + 1 : text;
     struct fault fault = {0};
 
     (void)settings_limits(scratch, setting);
