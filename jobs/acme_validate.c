@@ -405,11 +405,16 @@ static bool enabled(const struct settings *settings)
     return settings->acme_enabled;
 }
 
+static const struct confine_path confine_paths[] = {JOB_CONFINE_PATHS};
+static const struct confine_plan confine_plan = {
+    .paths = confine_paths, .path_count = ARRAY_SIZE(confine_paths), .may_network = true};
+
 static const struct job acme_validate = {
     .name = "acme-validate",
     .interval_ms = 1000,
     .limit_s = 60,
     .enabled = enabled,
+    .confine = &confine_plan,
     .run = validate,
 };
 

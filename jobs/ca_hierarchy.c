@@ -176,10 +176,17 @@ static bool work(struct job_run *run, struct fault *fault)
     return true;
 }
 
+static const struct confine_path confine_paths[] = {
+    JOB_CONFINE_PATHS, {CONFINE_WRITE, AT(settings, state_dir), "/ca-approvals"}
+};
+static const struct confine_plan confine_plan = {.paths = confine_paths,
+                                                 .path_count = ARRAY_SIZE(confine_paths)};
+
 static const struct job ca_hierarchy = {
     .name = "ca-hierarchy",
     .interval_ms = 10000,
     .limit_s = 60,
+    .confine = &confine_plan,
     .run = work,
 };
 

@@ -49,10 +49,17 @@ static bool look(struct job_run *run, struct fault *fault)
     return crl_publish(run, fault) && crl_due_next_ms(run, &run->look_again_ms, fault);
 }
 
+static const struct confine_path confine_paths[] = {
+    JOB_CONFINE_PATHS, {CONFINE_WRITE, AT(settings, pki_publish_dir), NULL}
+};
+static const struct confine_plan confine_plan = {.paths = confine_paths,
+                                                 .path_count = ARRAY_SIZE(confine_paths)};
+
 static const struct job crl_generation = {
     .name = "crl-generation",
     .interval_ms = 10000,
     .limit_s = 300,
+    .confine = &confine_plan,
     .run = look,
 };
 

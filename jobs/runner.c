@@ -372,6 +372,19 @@ static const char *host_name(TALLOC_CTX *ctx, const struct runner *runner)
     return mem_text(ctx, name);
 }
 
+static const struct confine_path usual_paths[] = {JOB_CONFINE_PATHS};
+static const struct confine_plan usual = {.paths = usual_paths,
+                                          .path_count = ARRAY_SIZE(usual_paths)};
+
+static void confine(const struct runner *runner)
+{
+    const struct confine_plan *plan = runner->job->confine ? runner->job->confine : &usual;
+    struct fault fault = {0};
+
+    if (!confine_process(plan, &settings, !db_is_local(settings.database_url), &fault))
+        say(runner, LOG_WARN, "confinement", &fault);
+}
+
 static int run_to_end(struct runner *runner)
 {
     AUTO(TALLOC_CTX) *ctx = talloc_new(NULL);
@@ -391,6 +404,7 @@ static int run_to_end(struct runner *runner)
     runner->began_us = clock_monotonic_us();
     catch_signals(job->limit_s +
                   (unsigned)(runner->options.linger_ms / 1000)); /* an hour at most */
+    confine(runner);
     if (runner->options.check_statements)
         check_statements(runner, ctx);
     else

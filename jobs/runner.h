@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/confine.h"
 #include "core/fault.h"
 #include "core/settings.h"
 #include "db/db.h"
@@ -34,6 +35,13 @@ struct job_run {
     bool lock_lost;
 };
 
+/* What each job's plan begins with: its lock and its wake socket. */
+#define JOB_CONFINE_PATHS                                                                          \
+    {CONFINE_WRITE, AT(settings, runtime_dir), "/jobs"},                                           \
+    {                                                                                              \
+        CONFINE_WRITE, AT(settings, runtime_dir), "/wake"                                          \
+    }
+
 struct job {
     const char *name;        /* of the catalogue, which holds the rest */
     size_t interval_setting; /* AT(settings, …_ms); 0: interval_ms */
@@ -41,6 +49,8 @@ struct job {
     bool seeds_due_later; /* not at first start, but one interval after it */
     unsigned limit_s;     /* wall clock of one run; lingering comes on top */
     bool (*enabled)(const struct settings *settings); /* NULL: always */
+    /* What it may touch beside locks and wake sockets; NULL: nothing else. */
+    const struct confine_plan *confine;
     /* One look at the queue, until it is empty. Failed items are counted and logged here; false
      * only when the run as a whole failed. */
     bool (*run)(struct job_run *run, struct fault *fault);

@@ -256,11 +256,18 @@ static bool look(struct job_run *run, struct fault *fault)
     return see_it_served(run, fault);
 }
 
+static const struct confine_path confine_paths[] = {
+    JOB_CONFINE_PATHS, {CONFINE_WRITE, AT(settings, site_cert_dir), NULL}
+};
+static const struct confine_plan confine_plan = {
+    .paths = confine_paths, .path_count = ARRAY_SIZE(confine_paths), .may_network = true};
+
 static const struct job site_certificate = {
     .name = "site-certificate",
     .interval_setting = AT(settings, site_certificate_interval_ms),
     .limit_s = 300,
     .enabled = wanted_here,
+    .confine = &confine_plan,
     .run = look,
 };
 

@@ -11,6 +11,7 @@
 
 #include "core/auto.h"
 #include "core/clock.h"
+#include "core/confine.h"
 #include "core/log.h"
 #include "core/memory.h"
 #include "core/settings.h"
@@ -408,6 +409,21 @@ static int check_statements(struct tick *tick)
     return db_check_statements(tick->db, &fault) ? EX_OK : 1;
 }
 
+/* Jobs inherit what is laid on here, and lay on the rest. */
+static void confine(void)
+{
+    static const struct confine_plan plan = {
+        .any_file = true, .may_exec = true, .may_network = true};
+    struct fault fault = {0};
+    struct log_line line;
+
+    if (confine_process(&plan, &settings, true, &fault))
+        return;
+    log_begin(&line, LOG_WARN, "confinement");
+    log_fault(&line, &fault);
+    log_end(&line);
+}
+
 static int run(struct tick *tick)
 {
     AUTO(TALLOC_CTX) *ctx = talloc_new(NULL);
@@ -420,6 +436,7 @@ static int run(struct tick *tick)
     if (tick->check_statements)
         return check_statements(tick);
     catch_signals();
+    confine();
     listen_for_wakes(ctx, tick);
     status = tick_on(tick);
     wake_close(&tick->wake);

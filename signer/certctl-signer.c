@@ -15,6 +15,7 @@
 #include <openssl/crypto.h>
 
 #include "core/auto.h"
+#include "core/confine.h"
 #include "core/log.h"
 #include "core/memory.h"
 #include "core/text.h"
@@ -122,6 +123,26 @@ static bool harden(struct fault *fault)
     return true;
 }
 
+/* Key directory and log; unix sockets, since names of users may come over one (nss). */
+static const struct confine_path confine_paths[] = {
+    {CONFINE_WRITE,  AT(settings, ca_key_dir),      NULL},
+    {CONFINE_BESIDE, AT(settings, signer_log_path), NULL},
+};
+static const struct confine_plan confine_plan = {.paths = confine_paths,
+                                                 .path_count = ARRAY_SIZE(confine_paths)};
+
+static void confine(const struct settings *settings)
+{
+    struct fault fault = {0};
+    struct log_line line;
+
+    if (confine_process(&confine_plan, settings, false, &fault))
+        return;
+    log_begin(&line, LOG_WARN, "confinement");
+    log_fault(&line, &fault);
+    log_end(&line);
+}
+
 static struct signer *start(TALLOC_CTX *ctx, bool admin, struct fault *fault)
 {
     struct signer *signer = mem_new(ctx, struct signer);
@@ -196,6 +217,7 @@ int main(int argc, char **argv)
     if (!signer)
         refuse_start(&fault);
     watch_signals();
+    confine(&signer->settings);
     announce(signer);
     return serve(signer);
 }

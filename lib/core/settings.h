@@ -48,6 +48,8 @@ struct settings {
     bool migrations_via_hook;
     const char *log_level;
     const char *log_format;
+    bool confinement;
+    struct text_list confinement_paths;
     const char *runtime_dir; /* sockets, wake sockets, locks, drain file */
     const char *state_dir;   /* ca-approvals and other small state */
     const char *node_id;     /* host name when not set */

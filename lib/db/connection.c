@@ -34,6 +34,40 @@ static const char *url_value(const PQconninfoOption *url, const char *name)
     return NULL;
 }
 
+/* Several hosts are separated by commas; an empty one means libpq's own directory. */
+static bool all_are_paths(const char *hosts)
+{
+    while (*hosts) {
+        if (*hosts != '/' && *hosts != ',')
+            return false;
+        hosts += strcspn(hosts, ",");
+        hosts += *hosts == ',';
+    }
+    return true;
+}
+
+bool db_is_local(const char *url)
+{
+    static const struct {
+        const char *name;
+        const char *variable;
+    } asked[] = {
+        {"service",  "PGSERVICE" },
+        {"hostaddr", "PGHOSTADDR"},
+        {"host",     "PGHOST"    }
+    };
+    PQconninfoOption *parsed = PQconninfoParse(url, NULL);
+    bool local = parsed != NULL;
+
+    for (size_t i = 0; local && i < ARRAY_SIZE(asked); i++) {
+        const char *value = url_value(parsed, asked[i].name);
+        value = value ? value : getenv(asked[i].variable);
+        local = !value || all_are_paths(value);
+    }
+    PQconninfoFree(parsed);
+    return local;
+}
+
 /* Session settings travel in the startup packet, so that they cost no round trip. What the URL
  * says itself comes last and wins. A session that keeps its plans never scans whole tables: a plan
  * made while a table was small would go on reading all of it when it has grown. */

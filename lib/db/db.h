@@ -73,6 +73,10 @@ struct db_options {
     const char *wake_dir;      /* where the wake sockets are; NULL: nobody is woken */
 };
 
+/* Whether the URL, or the environment where the URL is silent, names unix sockets by their paths
+ * alone. False also for what only the connection itself would find out. */
+bool db_is_local(const char *url);
+
 /* Never fails: the connection is opened by the first query. Freeing it closes. */
 struct db *db_new(TALLOC_CTX *ctx, const struct db_options *options);
 /* Opens it now; checks the schema version. */

@@ -358,6 +358,22 @@ static int serve_cgi(struct worker *worker)
     return EX_OK;
 }
 
+/* What could not be given up is told once. */
+static void worker_confine(const struct worker *worker)
+{
+    const struct responder *responder = worker->host.responder;
+    const struct confine_plan *plan = responder->confine ? responder->confine : &web_confine_usual;
+    const bool network = responder->role && !db_is_local(worker->settings.database_url);
+    struct fault fault = {0};
+    struct log_line line;
+
+    if (confine_process(plan, &worker->settings, network, &fault))
+        return;
+    log_begin(&line, LOG_WARN, "confinement");
+    log_fault(&line, &fault);
+    log_end(&line);
+}
+
 static int serve(struct worker *worker)
 {
     struct fault fault = {0};
@@ -368,9 +384,11 @@ static int serve(struct worker *worker)
                   "fd 0 is no listening socket and the environment no CGI request");
         return cannot_start(&fault);
     }
-    web_confine();
+    web_ignore_signals();
+    (void)confine_privileges(&fault); /* before secrets are read; told below */
     if (!worker_start(worker, &fault))
         return cannot_start(&fault);
+    worker_confine(worker);
     if (!listening)
         return serve_cgi(worker);
     worker->life = web_life_new(&worker->settings, clock_monotonic_us());

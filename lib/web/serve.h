@@ -2,6 +2,7 @@
 #ifndef CERTCTL_WEB_SERVE_H
 #define CERTCTL_WEB_SERVE_H
 
+#include "core/confine.h"
 #include "web/route.h"
 
 struct responder {
@@ -15,6 +16,9 @@ struct responder {
     bool malformed_path_is_unknown; /* ACME: percent signs and the like are 404 */
     bool security_headers;          /* the six headers of 05 section 2.4 */
     int64_t statement_timeout_ms;   /* 0: 15 s */
+
+    /* What it may touch beyond what every responder may; NULL: nothing. */
+    const struct confine_plan *confine;
 
     /* Once, before anything else, --check-statements too: adds statements that are made from tables
      * to the db; what it makes is a child of ctx. May be NULL. */

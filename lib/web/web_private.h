@@ -82,8 +82,10 @@ bool web_life_spent(struct web_life *life, int64_t now_us, int64_t (*rss_bytes)(
 /* Resident memory of this process, or 0 where /proc does not say. */
 int64_t web_rss_bytes(void);
 
-/* Gives up what no worker needs: new privileges, core dumps, the signals of terminals. */
-void web_confine(void);
+/* The signals of terminals and of broken connections. */
+void web_ignore_signals(void);
+/* For responders that have no plan of their own. */
+extern const struct confine_plan web_confine_usual;
 /* Fd 0 is a listening socket; systemd's fd 3 is moved there when it is not. */
 bool web_listening(void);
 

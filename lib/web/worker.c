@@ -5,8 +5,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -69,17 +67,17 @@ int64_t web_rss_bytes(void)
     return resident * sysconf(_SC_PAGESIZE);
 }
 
-void web_confine(void)
-{
-    const struct rlimit none = {0, 0};
+/* Sockets need no right to files; what is below is looked at, e.g. the drain file. */
+static const struct confine_path usual_paths[] = {
+    {CONFINE_READ, AT(settings, runtime_dir), NULL},
+};
+const struct confine_plan web_confine_usual = {.paths = usual_paths,
+                                               .path_count = ARRAY_SIZE(usual_paths)};
 
+void web_ignore_signals(void)
+{
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGHUP, SIG_IGN); /* nothing is reloaded by signal */
-    (void)setrlimit(RLIMIT_CORE, &none);
-    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-#ifndef CERTCTL_SANITIZED
-    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* the leak checker has to trace its own process */
-#endif
 }
 
 static bool is_listening(int fd)

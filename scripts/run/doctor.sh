@@ -113,6 +113,32 @@ doctor_sockets()
     fi
 }
 
+# What the kernel says of each process of ours: no new privileges, and a filter of system calls.
+# Builds with sanitizers have none (lib/core/confine.h), and say so by their size.
+doctor_confinement()
+{
+    doctor_list='' doctor_count=0
+    for doctor_name in $(pool_names); do
+        [ "$doctor_name" != site-reload ] && process_recorded "$doctor_name" || continue
+        for doctor_pid in $(process_left); do
+            case $(tr '\0' ' ' 2>/dev/null <"/proc/$doctor_pid/cmdline") in
+            "$run_dir/bin/"*) ;;
+            *) continue ;;
+            esac
+            doctor_status=$(awk '/^(NoNewPrivs|Seccomp):/ { printf "%s%s ", $1, $2 }' "/proc/$doctor_pid/status" 2>/dev/null)
+            doctor_count=$((doctor_count + 1))
+            [ "$doctor_status" = 'NoNewPrivs:1 Seccomp:2 ' ] || doctor_list="$doctor_list $doctor_name ($doctor_pid: $doctor_status)"
+        done
+    done
+    if [ -z "$doctor_list" ] && [ "$doctor_count" -gt 0 ]; then
+        doctor_ok confinement "$doctor_count processes have no new privileges and a filter of system calls"
+    elif grep -q __asan_init "$run_dir/bin/certctl-signer"; then
+        doctor_warn confinement 'these binaries are built with sanitizers, which cannot work confined' 'build without --with-sanitizer'
+    else
+        doctor_warn confinement "not confined:$doctor_list" "grep confinement $run_dir/log/*.log, which says why"
+    fi
+}
+
 doctor_edge()
 {
     if [ ! -s "$edge_file" ]; then
@@ -277,6 +303,7 @@ doctor_all()
     doctor_clock
     doctor_processes
     doctor_sockets
+    doctor_confinement
     doctor_edge
     doctor_settings
     doctor_roles

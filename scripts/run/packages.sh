@@ -35,6 +35,7 @@ libidn2-dev     /usr/include/idn2.h
 libpcre2-dev    /usr/include/pcre2.h
 libcurl4-openssl-dev /usr/bin/curl-config
 libunbound-dev  /usr/include/unbound.h
+libseccomp-dev  /usr/include/seccomp.h
 END
 }
 

@@ -141,6 +141,55 @@ class Isolation(ProtocolTest):
             previous = line
 
 
+def status_of(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8") as source:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in source if ":\t" in line)
+
+
+class Confinement(ProtocolTest):
+    """What a confined process cannot do is tried in tests/unit/core/confine.c; here: that each one is."""
+
+    PROGRAMS = ("certctl-acme", "certctl-api", "certctl-probe", "certctl-signer", "certctl-tick", "certctl-job-acme-validate",
+                "certctl-job-ca-hierarchy", "certctl-job-crl-generation")
+
+    def setUp(self):
+        with open(os.path.join(self.stack.dir, "bin", "certctl-signer"), "rb") as source:
+            self.sanitized = b"__asan_init" in source.read()
+
+    def pids(self, program):
+        # A job that has just been started has laid nothing on yet: those that linger are seen again.
+        found = []
+        self.stack.wait(lambda: found.extend(pid for pid in self.stack.pids(program) if self.is_settled(pid)) or found,
+                        what=f"a settled {program}")
+        return found
+
+    def is_settled(self, pid):
+        try:
+            return self.sanitized or status_of(pid)["Seccomp"] == "2"
+        except OSError:
+            return False
+
+    def test_every_process_is_confined(self):
+        for program in self.PROGRAMS:
+            for pid in self.pids(program):
+                status = status_of(pid)
+                self.assertEqual(status["NoNewPrivs"], "1", f"{program} {pid}")
+                # What certctl-tick laid on, and what the job added.
+                least = 0 if self.sanitized else 2 if program.startswith("certctl-job-") else 1
+                self.assertGreaterEqual(int(status["Seccomp_filters"]), least, f"{program} {pid}")
+
+    def test_no_process_said_that_something_was_left_out(self):
+        self.client().obtain("confined.example.org")
+        for name in os.listdir(os.path.join(self.stack.dir, "log")):
+            with open(os.path.join(self.stack.dir, "log", name), encoding="utf-8", errors="replace") as source:
+                self.assertNotIn("confinement_partial", source.read(), name)
+
+    def test_doctor_tells(self):
+        said = self.stack.run("doctor", check=False).stdout
+        self.assertRegex(said, r"warn\S*  confinement +these binaries are built with sanitizers" if self.sanitized else
+                         r"ok\S*    confinement +\d+ processes have no new privileges")
+
+
 class Statements(ProtocolTest):
 
     def test_every_statement_is_prepared_under_its_own_role(self):
