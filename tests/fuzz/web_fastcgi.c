@@ -12,7 +12,10 @@
 #include "core/banned.h"
 
 /* Less than a socket takes without a reader. */
-#define INPUT_MAX 65536
+#define INPUT_MAX   65536
+#define HEADER_SIZE 8
+#define PARAMS      4
+#define LENGTH_MAX  (1u << 24)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 const char *__lsan_default_suppressions(void);
@@ -23,6 +26,69 @@ const char *__lsan_default_suppressions(void)
 {
     return "leak:libfcgi.so";
 }
+
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+/* All that records of params hold, one after the other. */
+static struct bytes params_of(TALLOC_CTX *ctx, struct bytes wire)
+{
+    uint8_t *all = mem_array(ctx, uint8_t, wire.size + 1);
+    size_t used = 0;
+
+    while (wire.size >= HEADER_SIZE) {
+        const size_t announced = (size_t)wire.data[4] << 8 | wire.data[5];
+        const size_t content = least(announced, wire.size - HEADER_SIZE);
+        const size_t step = least(HEADER_SIZE + content + wire.data[6], wire.size);
+        if (wire.data[1] == PARAMS)
+            memcpy(all + used, wire.data + HEADER_SIZE, content);
+        used += wire.data[1] == PARAMS ? content : 0;
+        wire = (struct bytes){wire.data + step, wire.size - step};
+    }
+    return (struct bytes){all, used};
+}
+
+/* One octet, or four with the top bit set. SIZE_MAX: cut off. */
+static size_t take_length(struct bytes *from)
+{
+    const size_t octets = from->size > 0 && from->data[0] & 0x80 ? 4 : 1;
+    size_t length = 0;
+
+    if (from->size < octets)
+        return SIZE_MAX;
+    for (size_t i = 0; i < octets; i++)
+        length = length << 8 | (i == 0 && octets == 4 ? from->data[0] & 0x7f : from->data[i]);
+    *from = (struct bytes){from->data + octets, from->size - octets};
+    return length;
+}
+
+/* libfcgi asks malloc for what is announced, and ends the process when there is none: two gigabytes
+ * are its limit, and what its int wraps to is above all limits (Debian's 2.4.2-2+deb12u1). That
+ * ends a worker, and only the web server can ask for it; here it would be the end of the search. */
+static bool announces_too_much(TALLOC_CTX *ctx, struct bytes wire)
+{
+    struct bytes left = params_of(ctx, wire);
+
+    while (left.size > 0) {
+        const size_t name = take_length(&left);
+        const size_t value = name == SIZE_MAX ? SIZE_MAX : take_length(&left);
+        if (value == SIZE_MAX)
+            return false;
+        if (name > LENGTH_MAX || value > LENGTH_MAX)
+            return true;
+        const size_t step = least(name + value, left.size);
+        left = (struct bytes){left.data + step, left.size - step};
+    }
+    return false;
+}
+
+#else
+/* The corpus is replayed whole. */
+static bool announces_too_much(TALLOC_CTX *ctx, struct bytes wire)
+{
+    (void)ctx;
+    (void)wire;
+    return false;
+}
+#endif
 
 /* The answer is cut at any octet by our closing, never by our waiting. */
 static void drain(int fd)
@@ -41,7 +107,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int ends[2];
 
     log_configure(LOG_ERROR, LOG_JSON);
-    if (size > INPUT_MAX || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+    if (size > INPUT_MAX || announces_too_much(scratch, (struct bytes){data, size}) ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         return 0;
     assert(FCGX_Init() == 0);
     assert(FCGX_InitRequest(&connection, -1, FCGI_FAIL_ACCEPT_ON_INTR) == 0);
