@@ -1,24 +1,18 @@
-/* lib/jose/jwk_key.c: a JWK's numbers as OpenSSL's key (RFC 7518 section 6, RFC 8037 section 2).
- *
- * Making a curve costs OpenSSL 3.0 more than verifying a signature on it; so each process makes
- * each curve once, and a key is a copy of that with a point of its own. */
+/* lib/jose/jwk_key.c: a JWK's numbers as OpenSSL's key (RFC 7518 section 6, RFC 8037 section 2);
+ * pki/key_import.c makes it. */
 #include "jose/jwk_key.h"
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
-#include <openssl/param_build.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/auto.h"
 #include "core/json.h"
 #include "core/memory.h"
 #include "core/text.h"
+#include "pki/key_import.h"
 
 #include "core/banned.h"
-
-AUTO_DEFINE(OSSL_PARAM_BLD, OSSL_PARAM_BLD_free)
-AUTO_DEFINE(OSSL_PARAM, OSSL_PARAM_free)
 
 #define OCTETS_MOST        66 /* a coordinate of P-521 */
 #define POINT_UNCOMPRESSED 0x04
@@ -27,11 +21,12 @@ static const struct curve {
     enum jwk_kind kind;
     const char *crv;
     const char *group; /* OpenSSL's name */
-    size_t octets;     /* of a coordinate */
+    int bits;
+    size_t octets; /* of a coordinate */
 } curves[] = {
-    {JWK_P256, "P-256", "prime256v1", 32},
-    {JWK_P384, "P-384", "secp384r1",  48},
-    {JWK_P521, "P-521", "secp521r1",  66},
+    {JWK_P256, "P-256", "prime256v1", 256, 32},
+    {JWK_P384, "P-384", "secp384r1",  384, 48},
+    {JWK_P521, "P-521", "secp521r1",  521, 66},
 };
 
 static struct bytes member(TALLOC_CTX *ctx, const json_t *members, const char *name)
@@ -51,84 +46,34 @@ static void set_member(json_t *members, const char *name, struct bytes octets)
     json_set_text(members, name, base64url_from_bytes(scratch, octets));
 }
 
-static EVP_PKEY *from_params(const char *type, int selection, OSSL_PARAM *params)
-{
-    AUTO(EVP_PKEY_CTX) *ctx = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
-    EVP_PKEY *pkey = NULL;
-
-    if (!ctx)
-        mem_exhausted(0, "EVP_PKEY_CTX");
-    if (EVP_PKEY_fromdata_init(ctx) != 1 || EVP_PKEY_fromdata(ctx, &pkey, selection, params) != 1)
-        return NULL;
-    return pkey;
-}
-
-/* A key without a point, made at first use and kept for the life of the process. */
-static const EVP_PKEY *curve_template(const struct curve *curve)
-{
-    static EVP_PKEY *templates[ARRAY_SIZE(curves)];
-    EVP_PKEY **slot = &templates[curve - curves];
-    char group[16];
-
-    if (*slot)
-        return *slot;
-    (void)snprintf(group, sizeof(group), "%s", curve->group);
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
-        OSSL_PARAM_construct_end(),
-    };
-    *slot = from_params("EC", EVP_PKEY_KEY_PARAMETERS, params);
-    return *slot;
-}
-
-/* OpenSSL refuses coordinates that are not below the prime and points off the curve (SEC 1 section
- * 2.3.4). */
+/* Coordinates not below the prime and points off the curve are refused. */
 static EVP_PKEY *import_ec(const struct curve *curve, const json_t *members)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     const struct bytes x = member(scratch, members, "x");
     const struct bytes y = member(scratch, members, "y");
-    const EVP_PKEY *template = curve_template(curve);
-    AUTO(EVP_PKEY) *pkey = EVP_PKEY_new();
     uint8_t point[1 + 2 * OCTETS_MOST] = {POINT_UNCOMPRESSED};
 
-    if (!pkey)
-        mem_exhausted(0, "EVP_PKEY");
-    if (!template || x.size != curve->octets || y.size != curve->octets)
+    if (x.size != curve->octets || y.size != curve->octets)
         return NULL;
     memcpy(point + 1, x.data, x.size);
     memcpy(point + 1 + x.size, y.data, y.size);
-    if (EVP_PKEY_copy_parameters(pkey, template) != 1 ||
-        EVP_PKEY_set1_encoded_public_key(pkey, point, 1 + x.size + y.size) != 1)
-        return NULL;
-    return TAKE(pkey);
+    return key_from_point(curve->bits, (struct bytes){point, 1 + x.size + y.size});
 }
 
+/* jwk.c bounds both numbers. */
 static EVP_PKEY *import_rsa(const json_t *members)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    const struct bytes n = member(scratch, members, "n");
-    const struct bytes e = member(scratch, members, "e");
-    AUTO(BIGNUM) *modulus = BN_bin2bn(n.data, (int)n.size, NULL); /* jwk.c bounds both */
-    AUTO(BIGNUM) *exponent = BN_bin2bn(e.data, (int)e.size, NULL);
-    AUTO(OSSL_PARAM_BLD) *build = OSSL_PARAM_BLD_new();
 
-    if (!modulus || !exponent || !build ||
-        OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, modulus) != 1 ||
-        OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, exponent) != 1)
-        mem_exhausted(n.size, "RSA key");
-    AUTO(OSSL_PARAM) *params = OSSL_PARAM_BLD_to_param(build);
-    if (!params)
-        mem_exhausted(n.size, "RSA key");
-    return from_params("RSA", EVP_PKEY_PUBLIC_KEY, params);
+    return key_from_rsa(member(scratch, members, "n"), member(scratch, members, "e"));
 }
 
 static EVP_PKEY *import_ed25519(const json_t *members)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    const struct bytes x = member(scratch, members, "x");
 
-    return EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, x.data, x.size);
+    return key_from_ed25519(member(scratch, members, "x"));
 }
 
 EVP_PKEY *jwk_key_import(enum jwk_kind kind, const json_t *members)

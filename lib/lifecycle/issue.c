@@ -271,8 +271,7 @@ static bool key_allowed(const struct issuance *issuance, struct fault *fault)
 
     if (!profile_check_key(request->profile, &issuance->csr->key, fault))
         return false;
-    if (request->barred_key &&
-        EVP_PKEY_eq(request->barred_key, X509_REQ_get0_pubkey(issuance->csr->request)) == 1)
+    if (request->barred_key && EVP_PKEY_eq(request->barred_key, issuance->csr->pkey) == 1)
         return fault_set(fault, CSR_KEY_POLICY, "csr",
                          "the CSR's key is the account's own (RFC 8555 section 11.1)");
     return true;

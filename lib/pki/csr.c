@@ -1,7 +1,8 @@
 /* lib/pki/csr.c: a PKCS#10 request read as evidence, see csr.h (RFC 2986, 04 section 6.2 and 6.3).
  *
- * OpenSSL parses and verifies; what is copied into a certificate later (the key) is cut out of the
- * bytes as they came, since OpenSSL would encode it anew. */
+ * The outer structure is cut by our own walk, so that the key and what was signed are the bytes as
+ * they came; OpenSSL reads the small parts (name, attributes, algorithm) and verifies. Its reader
+ * of whole requests would decode the key by asking all providers, which costs more than the rest. */
 #include "pki/csr.h"
 
 #include <openssl/objects.h>
@@ -15,6 +16,7 @@
 #include "core/text.h"
 #include "pki/certificate.h"
 #include "pki/der.h"
+#include "pki/key_import.h"
 
 #include "core/banned.h"
 
@@ -23,59 +25,84 @@
 #define CSR_EXTENSIONS_MAX 100
 
 AUTO_DEFINE(RSA_PSS_PARAMS, RSA_PSS_PARAMS_free)
+AUTO_DEFINE(X509_ALGOR, X509_ALGOR_free)
+AUTO_DEFINE(X509_ATTRIBUTE, X509_ATTRIBUTE_free)
+
+/* CertificationRequest (RFC 2986 section 4), cut and not yet understood; all inside csr->der. */
+struct parts {
+    struct bytes info;       /* CertificationRequestInfo with its header: what is signed */
+    struct bytes subject;    /* with its header */
+    struct bytes spki;       /* with its header */
+    struct bytes attributes; /* content of [0]; empty when that is missing, as some leave it out */
+    struct bytes algorithm;  /* with its header */
+    struct bytes signature;  /* without the count of unused bits, which is 0 */
+};
 
 static void *malformed(struct fault *fault, const char *rule)
 {
     return fault_set(fault, CSR_MALFORMED, "csr", "%s", rule);
 }
 
-/* The SubjectPublicKeyInfo inside CertificationRequestInfo (RFC 2986 section 4.1). */
-static bool cut_spki(struct bytes der, struct bytes *ret_spki)
+static bool cut_sequence(struct bytes *from, struct bytes *ret_whole)
 {
-    struct bytes request;
-    struct bytes info;
     uint8_t tag = 0;
-
-    return der_read_tag(&der, DER_SEQUENCE, &request) &&
-           der_read_tag(&request, DER_SEQUENCE, &info) && der_read_tag(&info, DER_INTEGER, NULL) &&
-           der_read_tag(&info, DER_SEQUENCE, NULL) && der_read(&info, &tag, NULL, ret_spki) &&
-           tag == DER_SEQUENCE;
+    return der_read(from, &tag, NULL, ret_whole) && tag == DER_SEQUENCE;
 }
 
-static bool decode(struct csr *csr, struct bytes der, struct fault *fault)
+static bool cut_outer(struct bytes request, struct parts *parts)
 {
-    if (der.size == 0 || der.size > CSR_MAX_BYTES)
-        return malformed(fault, "CSR is empty or above 64 KiB");
-    csr->der = bytes_copy(csr, der);
+    struct bytes bits;
 
-    const uint8_t *at = csr->der.data;
-    X509_REQ *request = d2i_X509_REQ(NULL, &at, (long)der.size); /* at most 64 KiB */
-    if (!request) {
-        malformed(fault, "CSR is no PKCS#10 request in DER (RFC 2986 section 4)");
-        return fault_cause_openssl(fault, "d2i_X509_REQ");
-    }
-    csr->request = mem_adopt(csr, request, X509_REQ_free);
-    if (at != csr->der.data + csr->der.size)
-        return malformed(fault, "CSR is followed by other bytes");
-    if (X509_REQ_get_version(csr->request) != X509_REQ_VERSION_1)
-        return malformed(fault, "CSR version is not 0 (RFC 2986 section 4.1)");
-    if (!cut_spki(csr->der, &csr->spki))
-        return malformed(fault, "CSR is not in DER");
-    csr->sha256 = digest_sha256_hex(csr, csr->der);
-    csr->spki_sha256 = digest_sha256_hex(csr, csr->spki);
+    if (!cut_sequence(&request, &parts->info) || !cut_sequence(&request, &parts->algorithm) ||
+        !der_read_tag(&request, DER_BIT_STRING, &bits) || request.size != 0 || bits.size < 1 ||
+        bits.data[0] != 0)
+        return false;
+    parts->signature = (struct bytes){bits.data + 1, bits.size - 1};
     return true;
 }
 
-/* The walk sees what the signer will see; OpenSSL sees whether the point lies on its curve. */
-static bool check_key(struct csr *csr, struct fault *fault)
+/* CertificationRequestInfo, section 4.1. */
+static bool cut_info(struct parts *parts, struct bytes *ret_version)
 {
-    struct key_facts decoded;
+    struct bytes info = parts->info;
 
-    if (!key_facts_from_spki(csr->spki, &csr->key, fault))
+    parts->attributes = (struct bytes){0};
+    if (!der_read_tag(&info, DER_SEQUENCE, &info) ||
+        !der_read_tag(&info, DER_INTEGER, ret_version) || !cut_sequence(&info, &parts->subject) ||
+        !cut_sequence(&info, &parts->spki))
         return false;
-    if (key_facts_from_pkey(X509_REQ_get0_pubkey(csr->request), &decoded, fault))
-        return true;
-    return fault_cause_openssl(fault, "X509_REQ_get0_pubkey");
+    return info.size == 0 ||
+           (der_read_tag(&info, DER_CONTEXT_CONSTRUCTED(0), &parts->attributes) && info.size == 0);
+}
+
+static bool cut(struct bytes der, struct parts *parts, struct fault *fault)
+{
+    static const uint8_t version_1[] = {0};
+    struct bytes request;
+    struct bytes version;
+
+    if (!der_read_tag(&der, DER_SEQUENCE, &request))
+        return malformed(fault, "CSR is no PKCS#10 request in DER (RFC 2986 section 4)");
+    if (der.size != 0)
+        return malformed(fault, "CSR is followed by other bytes");
+    if (!cut_outer(request, parts) || !cut_info(parts, &version))
+        return malformed(fault, "CSR is no PKCS#10 request in DER (RFC 2986 section 4)");
+    if (!bytes_equal(version, BYTES_OF(version_1)))
+        return malformed(fault, "CSR version is not 0 (RFC 2986 section 4.1)");
+    return true;
+}
+
+static bool read_key(struct csr *csr, struct bytes spki, struct fault *fault)
+{
+    EVP_PKEY *pkey = key_from_spki(spki, &csr->key, fault);
+
+    if (!pkey)
+        return false;
+    csr->pkey = mem_adopt(csr, pkey, EVP_PKEY_free);
+    csr->spki = spki;
+    csr->sha256 = digest_sha256_hex(csr, csr->der);
+    csr->spki_sha256 = digest_sha256_hex(csr, csr->spki);
+    return true;
 }
 
 /* RSASSA-PSS names its digest in its parameters, SHA-1 when it does not (RFC 4055 section 3.1). */
@@ -95,23 +122,30 @@ static int pss_digest_nid(const X509_ALGOR *algorithm)
     return pss->hashAlgorithm ? OBJ_obj2nid(pss->hashAlgorithm->algorithm) : NID_sha1;
 }
 
-/* NID_undef: unknown, or (Ed25519) none but its own. */
-static int signature_digest_nid(const X509_REQ *request)
-{
-    const X509_ALGOR *algorithm = NULL;
-    int digest = NID_undef;
+/* What an AlgorithmIdentifier of a signature says. */
+struct scheme {
+    int nid;
+    int digest; /* NID_undef: unknown, or (Ed25519) none but its own */
+    int key;    /* the NID of the only kind of key that it fits */
+    bool bare;  /* no parameters */
+};
 
-    X509_REQ_get0_signature(request, NULL, &algorithm);
-    if (X509_REQ_get_signature_nid(request) == NID_rsassaPss)
-        return pss_digest_nid(algorithm);
-    if (OBJ_find_sigid_algs(X509_REQ_get_signature_nid(request), &digest, NULL) != 1)
-        return NID_undef;
-    return digest;
+static struct scheme scheme_of(const X509_ALGOR *algorithm)
+{
+    struct scheme scheme = {.nid = OBJ_obj2nid(algorithm->algorithm)};
+    int type = V_ASN1_UNDEF;
+
+    X509_ALGOR_get0(NULL, &type, NULL, algorithm);
+    scheme.bare = type == V_ASN1_UNDEF;
+    (void)OBJ_find_sigid_algs(scheme.nid, &scheme.digest, &scheme.key);
+    if (scheme.nid == NID_rsassaPss)
+        scheme.digest = pss_digest_nid(algorithm);
+    return scheme;
 }
 
-static bool digest_accepted(const X509_REQ *request, bool allow_sha1)
+static bool digest_accepted(const struct scheme *scheme, bool allow_sha1)
 {
-    switch (signature_digest_nid(request)) {
+    switch (scheme->digest) {
     case NID_sha256:
     case NID_sha384:
     case NID_sha512:
@@ -119,25 +153,77 @@ static bool digest_accepted(const X509_REQ *request, bool allow_sha1)
     case NID_sha1:
         return allow_sha1;
     case NID_undef:
-        return X509_REQ_get_signature_nid(request) == NID_ED25519;
+        return scheme->nid == NID_ED25519;
     default:
         return false;
     }
 }
 
-static bool check_signature(const struct csr *csr, bool allow_sha1, struct fault *fault)
+static const EVP_MD *digest_of(const struct scheme *scheme)
 {
-    if (!digest_accepted(csr->request, allow_sha1)) {
-        const char *name = OBJ_nid2sn(signature_digest_nid(csr->request));
+    switch (scheme->digest) {
+    case NID_sha256:
+        return digest_algorithm_sha256();
+    case NID_sha384:
+        return digest_algorithm_sha384();
+    case NID_sha512:
+        return digest_algorithm_sha512();
+    case NID_sha1:
+        return EVP_sha1();
+    default:
+        return NULL;
+    }
+}
+
+/* The rare one, whose parameters OpenSSL reads into the verification by itself. */
+static bool verify_pss(struct bytes der)
+{
+    const uint8_t *at = der.data;
+    AUTO(X509_REQ) *request = d2i_X509_REQ(NULL, &at, (long)der.size); /* at most 64 KiB */
+
+    return request && X509_REQ_verify(request, X509_REQ_get0_pubkey(request)) == 1;
+}
+
+/* The same verdict as X509_REQ_verify, over the bytes as they came. */
+static bool verify(const struct csr *csr, const struct parts *parts, const struct scheme *scheme)
+{
+    if (scheme->nid == NID_rsassaPss)
+        return verify_pss(csr->der);
+    /* RFC 8410 section 3: no parameters. */
+    if (EVP_PKEY_get_base_id(csr->pkey) != scheme->key ||
+        (scheme->nid == NID_ED25519 && !scheme->bare))
+        return false;
+
+    AUTO(EVP_MD_CTX) *ctx = EVP_MD_CTX_new();
+    if (!ctx)
+        mem_exhausted(0, "EVP_MD_CTX");
+    return EVP_DigestVerifyInit(ctx, NULL, digest_of(scheme), NULL, csr->pkey) == 1 &&
+           EVP_DigestVerify(ctx, parts->signature.data, parts->signature.size, parts->info.data,
+                            parts->info.size) == 1;
+}
+
+static bool check_signature(const struct csr *csr, const struct parts *parts, bool allow_sha1,
+                            struct fault *fault)
+{
+    const uint8_t *at = parts->algorithm.data;
+    AUTO(X509_ALGOR) *algorithm = d2i_X509_ALGOR(NULL, &at, (long)parts->algorithm.size);
+
+    if (!algorithm || at != parts->algorithm.data + parts->algorithm.size) {
+        malformed(fault, "CSR signature algorithm cannot be read (RFC 2986 section 4.2)");
+        return fault_cause_openssl(fault, "d2i_X509_ALGOR");
+    }
+    const struct scheme scheme = scheme_of(algorithm);
+    if (!digest_accepted(&scheme, allow_sha1)) {
+        const char *name = OBJ_nid2sn(scheme.digest);
         return fault_set(fault, CSR_BAD_SIGNATURE, "csr",
                          "CSR is signed with digest %s, not with SHA-256, SHA-384 or SHA-512",
                          name ? name : "unknown");
     }
-    if (X509_REQ_verify(csr->request, X509_REQ_get0_pubkey(csr->request)) == 1)
+    if (verify(csr, parts, &scheme))
         return true;
     fault_set(fault, CSR_BAD_SIGNATURE, "csr",
               "CSR is not signed by its own key (RFC 2986 section 4.2)");
-    return fault_cause_openssl(fault, "X509_REQ_verify");
+    return fault_cause_openssl(fault, "verify");
 }
 
 /* "commonName" as "CSR Subject.CommonName", unknown attributes by their OID. */
@@ -169,11 +255,16 @@ static const char *attribute_text(struct csr *csr, const X509_NAME_ENTRY *entry,
     return talloc_steal(csr, text);
 }
 
-static bool read_subject(struct csr *csr, struct fault *fault)
+static bool read_subject(struct csr *csr, struct bytes der, struct fault *fault)
 {
-    const X509_NAME *subject = X509_REQ_get_subject_name(csr->request);
-    const int count = X509_NAME_entry_count(subject);
+    const uint8_t *from = der.data;
+    AUTO(X509_NAME) *subject = d2i_X509_NAME(NULL, &from, (long)der.size); /* below 64 KiB */
 
+    if (!subject || from != der.data + der.size) {
+        malformed(fault, "CSR subject cannot be read (RFC 2986 section 4.1)");
+        return fault_cause_openssl(fault, "d2i_X509_NAME");
+    }
+    const int count = X509_NAME_entry_count(subject);
     for (int i = 0; i < count; i++) {
         const X509_NAME_ENTRY *entry = X509_NAME_get_entry(subject, i);
         const char *text = attribute_text(csr, entry, fault);
@@ -350,39 +441,61 @@ static bool extensions_unique(const X509_EXTENSION_STACK *extensions)
     return true;
 }
 
-/* The one attribute that asks for extensions, under its PKCS#9 or its older Microsoft name. More
- * than one, or one with several values, is refused: readers would differ in what was asked. */
-static bool find_request(const X509_REQ *request, X509_ATTRIBUTE **ret, struct fault *fault)
+static bool asks_for_extensions(X509_ATTRIBUTE *attribute)
 {
-    static const int nids[] = {NID_ext_req, NID_ms_ext_req};
+    const int nid = OBJ_obj2nid(X509_ATTRIBUTE_get0_object(attribute));
 
-    *ret = NULL;
-    for (int i = 0; i < X509_REQ_get_attr_count(request); i++) {
-        X509_ATTRIBUTE *attribute = X509_REQ_get_attr(request, i);
-        const int nid = OBJ_obj2nid(X509_ATTRIBUTE_get0_object(attribute));
-        if (nid != nids[0] && nid != nids[1])
+    return nid == NID_ext_req || nid == NID_ms_ext_req;
+}
+
+/* The one attribute that asks for extensions, under its PKCS#9 or its older Microsoft name. More
+ * than one, or one with several values, is refused: readers would differ in what was asked. *ret is
+ * NULL when there is none; the caller frees it. */
+static bool find_request(struct bytes attributes, X509_ATTRIBUTE **ret, struct fault *fault)
+{
+    AUTO(X509_ATTRIBUTE) *found = NULL;
+    struct bytes whole;
+
+    while (attributes.size) {
+        if (!cut_sequence(&attributes, &whole))
+            return malformed(fault, "CSR attributes cannot be read (RFC 2986 section 4.1)");
+        const uint8_t *at = whole.data;
+        AUTO(X509_ATTRIBUTE) *attribute = d2i_X509_ATTRIBUTE(NULL, &at, (long)whole.size);
+        if (!attribute || at != whole.data + whole.size) {
+            malformed(fault, "CSR attributes cannot be read (RFC 2986 section 4.1)");
+            return fault_cause_openssl(fault, "d2i_X509_ATTRIBUTE");
+        }
+        if (!asks_for_extensions(attribute))
             continue;
-        if (*ret || X509_ATTRIBUTE_count(attribute) != 1)
+        if (found || X509_ATTRIBUTE_count(attribute) != 1)
             return malformed(fault, "CSR has more than one extensionRequest");
-        *ret = attribute;
+        found = TAKE(attribute);
     }
+    *ret = TAKE(found);
     return true;
 }
 
-static bool read_extensions(struct csr *csr, struct fault *fault)
+/* Extensions, the one value of the attribute; NULL: it is none. */
+static X509_EXTENSION_STACK *request_extensions(X509_ATTRIBUTE *attribute)
 {
-    X509_ATTRIBUTE *attribute = NULL;
+    const ASN1_STRING *value = X509_ATTRIBUTE_get0_data(attribute, 0, V_ASN1_SEQUENCE, NULL);
+    const uint8_t *at = value ? ASN1_STRING_get0_data(value) : NULL;
 
-    if (!find_request(csr->request, &attribute, fault))
+    return value ? d2i_X509_EXTENSIONS(NULL, &at, ASN1_STRING_length(value)) : NULL;
+}
+
+static bool read_extensions(struct csr *csr, struct bytes attributes, struct fault *fault)
+{
+    AUTO(X509_ATTRIBUTE) *attribute = NULL;
+
+    if (!find_request(attributes, &attribute, fault))
         return false;
     if (!attribute)
         return true;
-    /* X509_REQ_get_extensions returns NULL both for an absent and for a broken attribute; its
-     * stack is ours. */
-    AUTO(X509_EXTENSION_STACK) *extensions = X509_REQ_get_extensions(csr->request);
+    AUTO(X509_EXTENSION_STACK) *extensions = request_extensions(attribute);
     if (!extensions) {
         malformed(fault, "CSR extensionRequest cannot be read (RFC 2985 section 5.4.2)");
-        return fault_cause_openssl(fault, "X509_REQ_get_extensions");
+        return fault_cause_openssl(fault, "d2i_X509_EXTENSIONS");
     }
     if (sk_X509_EXTENSION_num(extensions) > CSR_EXTENSIONS_MAX)
         return malformed(fault, "CSR asks for more than 100 extensions");
@@ -398,10 +511,14 @@ struct csr *csr_from_der(TALLOC_CTX *ctx, struct bytes der, bool allow_sha1, str
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     struct csr *csr = mem_new(scratch, struct csr);
+    struct parts parts = {0};
 
-    if (!decode(csr, der, fault) || !check_key(csr, fault) ||
-        !check_signature(csr, allow_sha1, fault) || !read_subject(csr, fault) ||
-        !read_extensions(csr, fault))
+    if (der.size == 0 || der.size > CSR_MAX_BYTES)
+        return malformed(fault, "CSR is empty or above 64 KiB");
+    csr->der = bytes_copy(csr, der);
+    if (!cut(csr->der, &parts, fault) || !read_key(csr, parts.spki, fault) ||
+        !check_signature(csr, &parts, allow_sha1, fault) ||
+        !read_subject(csr, parts.subject, fault) || !read_extensions(csr, parts.attributes, fault))
         return NULL;
     return talloc_steal(ctx, csr);
 }

@@ -2,7 +2,7 @@
 #ifndef CERTCTL_PKI_CSR_H
 #define CERTCTL_PKI_CSR_H
 
-#include <openssl/x509.h>
+#include <openssl/evp.h>
 #include <talloc.h>
 
 #include "core/text.h"
@@ -14,7 +14,7 @@
 /* A talloc object that owns all of it. */
 struct csr {
     struct bytes der;
-    X509_REQ *request;
+    EVP_PKEY *pkey;
     struct bytes spki;       /* SubjectPublicKeyInfo, byte-exact */
     const char *spki_sha256; /* hex */
     const char *sha256;      /* hex, of der */

@@ -5,6 +5,7 @@
 #include "core/auto.h"
 #include "core/memory.h"
 #include "pki/key.h"
+#include "pki/key_import.h"
 
 #include "core/banned.h"
 
@@ -19,8 +20,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (!key_facts_from_spki((struct bytes){at, size}, &walked, &fault))
         return 0;
+    AUTO(EVP_PKEY) *made = key_from_spki((struct bytes){at, size}, &walked, &fault);
     AUTO(EVP_PKEY) *key = d2i_PUBKEY(NULL, &at, (long)size);
     if (key && (!key_facts_from_pkey(key, &decoded, &fault) || decoded.bits != walked.bits))
+        abort();
+    if (!key != !made || (key && EVP_PKEY_eq(key, made) != 1))
         abort();
     return 0;
 }

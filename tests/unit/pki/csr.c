@@ -439,3 +439,130 @@ Test(csr, pem_is_read_by_openssl)
     cr_assert_eq(i2d_X509_REQ(read, &again), (int)der.size);
     cr_expect_eq(memcmp(again, der.data, der.size), 0);
 }
+
+/* OpenSSL's reader of whole requests, which csr.c does not use. */
+static bool openssl_accepts(struct bytes der)
+{
+    const uint8_t *at = der.data;
+    AUTO(X509_REQ) *request = d2i_X509_REQ(NULL, &at, (long)der.size);
+
+    return request && at == der.data + der.size &&
+           X509_REQ_verify(request, X509_REQ_get0_pubkey(request)) == 1;
+}
+
+/* A request around this CertificationRequestInfo, signed over it by the Ed25519 key. */
+static struct bytes signed_info(TALLOC_CTX *ctx, EVP_PKEY *key, struct bytes info)
+{
+    static const uint8_t ed25519[] = {0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70};
+    struct der_writer to;
+
+    der_start(&to, ctx, info.size + 128);
+    der_put(&to, test_signature(ctx, key, NULL, info));
+    der_put_octet(&to, 0);
+    der_wrap(&to, DER_BIT_STRING, 0);
+    der_put(&to, BYTES_OF(ed25519));
+    der_put(&to, info);
+    der_wrap(&to, DER_SEQUENCE, 0);
+    return der_finish(&to, ctx);
+}
+
+/* Every octet of what is signed is changed and signed again, so that the signature hides nothing:
+ * what we accept OpenSSL accepts, and nothing that it refuses. */
+Test(csr, what_we_accept_openssl_accepts)
+{
+    static const uint8_t changes[] = {0x01, 0x02, 0x04, 0x20, 0x80, 0xff};
+    static const char *const common_name = "www.example.com";
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    EVP_PKEY *key = test_key(scratch, "Ed25519");
+    const struct test_request request = {key, NULL, test_subject(scratch, &common_name, 1),
+                                         asking_names(scratch, two_hosts(scratch))};
+    struct bytes whole = test_request(scratch, &request);
+    struct bytes info;
+    size_t accepted = 0;
+
+    cr_assert(der_read_tag(&whole, DER_SEQUENCE, &whole));
+    cr_assert(der_read(&whole, NULL, NULL, &info));
+    for (size_t i = 0; i < info.size * ARRAY_SIZE(changes); i++) {
+        AUTO(TALLOC_CTX) *turn = talloc_new(NULL);
+        uint8_t *changed = mem_copy(turn, info.data, info.size);
+        struct fault fault = {0};
+        changed[i / ARRAY_SIZE(changes)] ^= changes[i % ARRAY_SIZE(changes)];
+        const struct bytes der = signed_info(turn, key, (struct bytes){changed, info.size});
+        const struct csr *csr = csr_from_der(turn, der, false, &fault);
+        accepted += csr != NULL;
+        cr_expect(!csr || openssl_accepts(der), "octet %zu to %02x", i / ARRAY_SIZE(changes),
+                  changed[i / ARRAY_SIZE(changes)]);
+    }
+    cr_expect_gt(accepted, 50, "changed letters of names are good");
+}
+
+/* What stands around the signed part: only one form of each is good. */
+Test(csr, the_frame_has_one_form)
+{
+    static const uint8_t good[] = {0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70};
+    static const uint8_t with_null[] = {0x30, 0x07, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x05, 0x00};
+    static const uint8_t of_ecdsa[] = {0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86,
+                                       0x48, 0xce, 0x3d, 0x04, 0x03, 0x02};
+    static const uint8_t junk[] = {0x30, 0x02, 0x05, 0x00};
+    static const struct {
+        const char *about;
+        struct bytes algorithm;
+        uint8_t unused_bits;
+        size_t cut; /* octets off the signature's end */
+        enum fault_reason reason;
+    } cases[] = {
+        {"good",                    BYTES_OF(good),      0, 0,  REASON_NONE      },
+        {"NULL as parameters",      BYTES_OF(with_null), 0, 0,  CSR_BAD_SIGNATURE},
+        {"algorithm of other keys", BYTES_OF(of_ecdsa),  0, 0,  CSR_BAD_SIGNATURE},
+        {"no algorithm",            BYTES_OF(junk),      0, 0,  CSR_MALFORMED    },
+        {"unused bits",             BYTES_OF(good),      1, 0,  CSR_MALFORMED    },
+        {"short signature",         BYTES_OF(good),      0, 1,  CSR_BAD_SIGNATURE},
+        {"empty signature",         BYTES_OF(good),      0, 64, CSR_BAD_SIGNATURE},
+    };
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    EVP_PKEY *key = test_key(scratch, "Ed25519");
+    const struct test_request request = {key, NULL, {0}, asking_names(scratch, two_hosts(scratch))};
+    struct bytes whole = test_request(scratch, &request);
+    struct bytes info;
+
+    cr_assert(der_read_tag(&whole, DER_SEQUENCE, &whole));
+    cr_assert(der_read(&whole, NULL, NULL, &info));
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct bytes signature = test_signature(scratch, key, NULL, info);
+        struct fault fault = {0};
+        struct der_writer to;
+        signature.size -= cases[i].cut;
+        der_start(&to, scratch, info.size + 128);
+        der_put(&to, signature);
+        der_put_octet(&to, cases[i].unused_bits);
+        der_wrap(&to, DER_BIT_STRING, 0);
+        der_put(&to, cases[i].algorithm);
+        der_put(&to, info);
+        der_wrap(&to, DER_SEQUENCE, 0);
+        const struct bytes der = der_finish(&to, scratch);
+        const struct csr *csr = csr_from_der(scratch, der, false, &fault);
+        cr_expect_eq(fault.reason, cases[i].reason, "%s: %s", cases[i].about, fault.detail);
+        cr_expect_eq(csr != NULL, cases[i].reason == REASON_NONE, "%s", cases[i].about);
+        cr_expect(!csr || openssl_accepts(der), "%s", cases[i].about);
+    }
+}
+
+/* Some clients leave out the attributes altogether; OpenSSL reads that too. */
+Test(csr, attributes_may_be_missing)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    EVP_PKEY *key = test_key(scratch, "Ed25519");
+    struct fault fault = {0};
+    struct der_writer to;
+
+    der_start(&to, scratch, 128);
+    der_put(&to, test_spki(scratch, key));
+    der_put_value(&to, DER_SEQUENCE, (struct bytes){0});
+    der_put_small(&to, 0);
+    der_wrap(&to, DER_SEQUENCE, 0);
+    const struct bytes der = signed_info(scratch, key, der_finish(&to, scratch));
+    const struct csr *csr = csr_from_der(scratch, der, false, &fault);
+    cr_assert_not_null(csr, "%s", fault.detail);
+    cr_expect_eq(csr->names.count, 0);
+    cr_expect(openssl_accepts(der));
+}

@@ -5,6 +5,7 @@
 
 #include "core/memory.h"
 #include "pki/key.h"
+#include "pki/key_import.h"
 
 #include "core/banned.h"
 
@@ -163,4 +164,58 @@ Test(key, no_key_is_refused)
     struct fault fault = {0};
     cr_expect_not(key_facts_from_pkey(NULL, &facts, &fault));
     cr_expect_eq(fault.reason, CSR_KEY_REJECTED);
+}
+
+/* Twice each, since the second of a curve is a copy of the first one's. */
+Test(key, what_is_made_is_what_openssl_decodes)
+{
+    for (size_t i = 0; i < 2 * ARRAY_SIZE(kinds); i++) {
+        AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+        const char *kind = kinds[i % ARRAY_SIZE(kinds)].kind;
+        const int bits = kinds[i % ARRAY_SIZE(kinds)].bits;
+        EVP_PKEY *key = test_key(scratch, kind);
+        struct key_facts facts = {.bits = -1};
+        struct fault fault = {0};
+        AUTO(EVP_PKEY) *made = key_from_spki(test_spki(scratch, key), &facts, &fault);
+
+        cr_assert_eq(made != NULL, bits > 0, "%s: %s", kind, fault.detail);
+        cr_expect_eq(fault.reason, made ? REASON_NONE : CSR_KEY_REJECTED, "%s", kind);
+        cr_expect_eq(facts.bits, made ? bits : -1, "%s", kind);
+        if (!made)
+            continue;
+        cr_expect_eq(EVP_PKEY_eq(made, key), 1, "%s", kind);
+        cr_expect(bytes_equal(test_spki(scratch, made), test_spki(scratch, key)), "%s", kind);
+    }
+}
+
+Test(key, no_key_is_made_of_a_point_beside_its_curve)
+{
+    static const struct {
+        const char *kind;
+        uint8_t octet; /* of x and y, all of it: 0xff is above each prime, 1 beside each curve */
+    } cases[] = {
+        {"P-256", 0xff},
+        {"P-384", 0xff},
+        {"P-521", 0xff},
+        {"P-256", 0x01},
+        {"P-384", 0x01},
+        {"P-521", 0x01},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+        const struct bytes good = test_spki(scratch, test_key(scratch, cases[i].kind));
+        uint8_t *patched = mem_copy(scratch, good.data, good.size);
+        const uint8_t *form = memchr(good.data + 20, 0x04, good.size - 20);
+        struct key_facts facts = {.bits = -1};
+        struct fault fault = {0};
+        const size_t from = (size_t)(form - good.data) + 1;
+
+        memset(patched + from, cases[i].octet, good.size - from);
+        cr_expect(key_facts_from_spki((struct bytes){patched, good.size}, &facts, &fault));
+        facts.bits = -1;
+        cr_expect_null(key_from_spki((struct bytes){patched, good.size}, &facts, &fault), "%s",
+                       cases[i].kind);
+        cr_expect_eq(fault.reason, CSR_KEY_REJECTED, "%s", cases[i].kind);
+        cr_expect_eq(facts.bits, -1, "%s", cases[i].kind);
+    }
 }
