@@ -2,7 +2,7 @@
  *
  * The outer structure is cut by our own walk, so that the key and what was signed are the bytes as
  * they came; OpenSSL reads the small parts (name, attributes, algorithm) and verifies. Its reader
- * of whole requests would decode the key by asking all providers, which costs more than the rest. */
+ * of whole requests decodes the key by asking all providers, which costs more than the rest. */
 #include "pki/csr.h"
 
 #include <openssl/objects.h>

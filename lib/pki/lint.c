@@ -1,8 +1,10 @@
 /* lib/pki/lint.c: RFC 5280's rules for a leaf, held against the dry output of our encoder.
  *
- * OpenSSL reads what der.c wrote, so a rule fails for another reason than the one for which the
- * encoder went wrong. The rules are in lint_fields.c, lint_extensions.c, lint_names.c and
- * lint_warnings.c. */
+ * OpenSSL reads the names and extensions that der.c wrote, so a rule fails for another reason than
+ * the one for which the encoder went wrong. It is not given the whole: it would decode the key,
+ * which costs more than all rules together. That it reads the whole and encodes it alike is a test
+ * (lint/openssl_reads_the_whole). The rules are in lint_fields.c, lint_extensions.c, lint_names.c
+ * and lint_warnings.c. */
 #include "pki/lint.h"
 
 #include <openssl/x509v3.h>
@@ -26,8 +28,8 @@ AUTO_DEFINE(CERTIFICATEPOLICIES, CERTIFICATEPOLICIES_free)
 /* NULL when absent. */
 X509_EXTENSION *lint_find(const struct lint_subject *it, int nid)
 {
-    const int index = X509_get_ext_by_NID(it->x509, nid, -1);
-    return index < 0 ? NULL : X509_get_ext(it->x509, index);
+    const int index = X509v3_get_ext_by_NID(it->extensions, nid, -1);
+    return index < 0 ? NULL : X509v3_get_ext(it->extensions, index);
 }
 
 bool lint_has(const struct lint_subject *it, int nid)
@@ -63,7 +65,7 @@ bool lint_grants(const struct lint_subject *it, int nid)
 
 bool lint_subject_is_empty(const struct lint_subject *it)
 {
-    return X509_NAME_entry_count(X509_get_subject_name(it->x509)) == 0;
+    return X509_NAME_entry_count(it->subject) == 0;
 }
 
 bool lint_is_url(const GENERAL_NAME *location, const char *prefix)
@@ -100,31 +102,66 @@ static bool read_whole(struct bytes *from, struct bytes *ret_whole)
     return der_read(from, NULL, NULL, ret_whole);
 }
 
-/* The fields whose octets count, not their meaning. */
-static bool walk(struct lint_subject *it, struct bytes tbs)
+/* What may stand behind the key: two unique identifiers and the extensions, nothing else. */
+static bool walk_rest(struct lint_subject *it, struct bytes rest)
 {
+    const bool issuer_id = der_read_tag(&rest, DER_CONTEXT(1), NULL);
+    const bool subject_id = der_read_tag(&rest, DER_CONTEXT(2), NULL);
+
+    it->has_unique_ids = issuer_id || subject_id;
+    return rest.size == 0 ||
+           (der_read_tag(&rest, DER_CONTEXT_CONSTRUCTED(3), &it->extension_list) && rest.size == 0);
+}
+
+/* The fields as octets; `ret_subject` with its header. */
+static bool walk(struct lint_subject *it, struct bytes *ret_subject)
+{
+    struct bytes tbs = it->tbs;
     struct bytes inside;
     struct bytes validity;
-    struct bytes subject;
 
     if (!der_read_tag(&tbs, DER_SEQUENCE, &inside) || tbs.size != 0)
         return false;
-    (void)der_read_tag(&inside, DER_CONTEXT_CONSTRUCTED(0), NULL); /* a missing version is v1 */
+    (void)der_read_tag(&inside, DER_CONTEXT_CONSTRUCTED(0), &it->version);
     return der_read_tag(&inside, DER_INTEGER, &it->serial) && read_whole(&inside, &it->algorithm) &&
            read_whole(&inside, &it->issuer) && der_read_tag(&inside, DER_SEQUENCE, &validity) &&
            der_read(&validity, &it->times[0].tag, &it->times[0].text, NULL) &&
-           der_read(&validity, &it->times[1].tag, &it->times[1].text, NULL) &&
-           read_whole(&inside, &subject) && read_whole(&inside, &it->spki);
+           der_read(&validity, &it->times[1].tag, &it->times[1].text, NULL) && validity.size == 0 &&
+           read_whole(&inside, ret_subject) && read_whole(&inside, &it->spki) &&
+           walk_rest(it, inside);
 }
 
-/* Seconds since 1970. */
-static bool read_time(const ASN1_TIME *from, int64_t *ret_unix_s)
+/* NULL: the octets are no Name, or more than that. */
+static X509_NAME *read_name(struct bytes whole)
+{
+    const uint8_t *at = whole.data;
+    AUTO(X509_NAME) *name = d2i_X509_NAME(NULL, &at, (long)whole.size); /* some KiB */
+
+    return name && at == whole.data + whole.size ? TAKE(name) : NULL;
+}
+
+/* NULL: as above. */
+static X509_EXTENSION_STACK *read_extensions(struct bytes whole)
+{
+    const uint8_t *at = whole.data;
+    AUTO(X509_EXTENSION_STACK) *list = d2i_X509_EXTENSIONS(NULL, &at, (long)whole.size);
+
+    return list && at == whole.data + whole.size ? TAKE(list) : NULL;
+}
+
+/* Seconds since 1970, in more forms than a certificate may have: which one it has is for the rules
+ * to judge. */
+static bool read_time(const struct lint_time *field, int64_t *ret_unix_s)
 {
     int days = 0;
     int seconds = 0;
     AUTO(ASN1_TIME) *epoch = ASN1_TIME_set(NULL, 0);
+    AUTO(ASN1_TIME) *time = ASN1_STRING_type_new(field->tag);
 
-    if (!epoch || ASN1_TIME_diff(&days, &seconds, epoch, from) != 1)
+    if (!epoch || !time)
+        mem_exhausted(0, "ASN1_TIME");
+    if (ASN1_STRING_set(time, field->text.data, (int)field->text.size) != 1 || /* some KiB */
+        ASN1_TIME_diff(&days, &seconds, epoch, time) != 1)
         return false;
     *ret_unix_s = INT64_C(86400) * days + seconds;
     return true;
@@ -164,17 +201,17 @@ static bool run(TALLOC_CTX *ctx, const struct lint_subject *it, struct text_list
 static bool read_and_run(TALLOC_CTX *ctx, struct lint_subject *it, struct text_list *ret_warnings,
                          struct fault *fault)
 {
-    X509 *x509 = it->x509;
-    AUTO(GENERAL_NAMES) *names = X509_get_ext_d2i(x509, NID_subject_alt_name, NULL, NULL);
-    AUTO(EXTENDED_KEY_USAGE) *ekus = X509_get_ext_d2i(x509, NID_ext_key_usage, NULL, NULL);
-    AUTO(BASIC_CONSTRAINTS) *basic = X509_get_ext_d2i(x509, NID_basic_constraints, NULL, NULL);
-    AUTO(ASN1_BIT_STRING) *usage = X509_get_ext_d2i(x509, NID_key_usage, NULL, NULL);
-    AUTO(AUTHORITY_INFO_ACCESS) *access = X509_get_ext_d2i(x509, NID_info_access, NULL, NULL);
-    AUTO(CRL_DIST_POINTS) *points = X509_get_ext_d2i(x509, NID_crl_distribution_points, NULL, NULL);
-    AUTO(CERTIFICATEPOLICIES) *policies = X509_get_ext_d2i(x509, NID_certificate_policies, NULL,
-                                                           NULL);
-    AUTO(AUTHORITY_KEYID) *authority = X509_get_ext_d2i(x509, NID_authority_key_identifier, NULL,
-                                                        NULL);
+    const X509_EXTENSION_STACK *list = it->extensions;
+    AUTO(GENERAL_NAMES) *names = X509V3_get_d2i(list, NID_subject_alt_name, NULL, NULL);
+    AUTO(EXTENDED_KEY_USAGE) *ekus = X509V3_get_d2i(list, NID_ext_key_usage, NULL, NULL);
+    AUTO(BASIC_CONSTRAINTS) *basic = X509V3_get_d2i(list, NID_basic_constraints, NULL, NULL);
+    AUTO(ASN1_BIT_STRING) *usage = X509V3_get_d2i(list, NID_key_usage, NULL, NULL);
+    AUTO(AUTHORITY_INFO_ACCESS) *access = X509V3_get_d2i(list, NID_info_access, NULL, NULL);
+    AUTO(CRL_DIST_POINTS) *points = X509V3_get_d2i(list, NID_crl_distribution_points, NULL, NULL);
+    AUTO(CERTIFICATEPOLICIES) *policies = X509V3_get_d2i(list, NID_certificate_policies, NULL,
+                                                         NULL);
+    AUTO(AUTHORITY_KEYID) *authority = X509V3_get_d2i(list, NID_authority_key_identifier, NULL,
+                                                      NULL);
 
     it->names = names;
     it->ekus = ekus;
@@ -187,29 +224,35 @@ static bool read_and_run(TALLOC_CTX *ctx, struct lint_subject *it, struct text_l
     return run(ctx, it, ret_warnings, fault);
 }
 
+/* The parts that OpenSSL reads, for as long as the rules run. */
+static bool read_parts(TALLOC_CTX *ctx, struct lint_subject *it, struct bytes subject_der,
+                       struct text_list *ret_warnings, struct fault *fault)
+{
+    AUTO(X509_NAME) *issuer = read_name(it->issuer);
+    AUTO(X509_NAME) *subject = read_name(subject_der);
+    AUTO(X509_EXTENSION_STACK) *extensions = read_extensions(it->extension_list);
+
+    if (!issuer || !subject || (it->extension_list.size != 0 && !extensions)) {
+        fault_set(fault, CERTIFICATE_LINT, NULL, "RFC 5280 section 4.1: no TBSCertificate");
+        return fault_cause_openssl(fault, "d2i of names or extensions");
+    }
+    it->issuer_name = issuer;
+    it->subject = subject;
+    it->extensions = extensions;
+    return read_and_run(ctx, it, ret_warnings, fault);
+}
+
 bool certificate_lint(TALLOC_CTX *ctx, struct bytes tbs, const struct issuer_facts *facts,
                       struct text_list *ret_warnings, struct fault *fault)
 {
-    static const uint8_t no_signature[64];
-    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     struct lint_subject it = {.facts = facts, .tbs = tbs};
+    struct bytes subject;
     struct fault ignored = {0};
 
-    const struct bytes whole = signed_object_assemble(scratch, tbs, facts->algorithm,
-                                                      BYTES_OF(no_signature));
-    const uint8_t *at = whole.data;
-    AUTO(X509) *x509 = d2i_X509(NULL, &at, (long)whole.size); /* our own output, some KiB */
-    if (!x509 || at != whole.data + whole.size || !walk(&it, tbs)) {
-        fault_set(fault, CERTIFICATE_LINT, NULL, "RFC 5280 section 4.1: no TBSCertificate");
-        return fault_cause_openssl(fault, "d2i_X509");
-    }
-    it.x509 = x509;
-    /* Fills OpenSSL's cache of the extensions, without which NAME_CONSTRAINTS_check sees no name;
-     * what it thinks of them is not asked. */
-    (void)X509_check_purpose(x509, -1, 0);
-    if (!read_time(X509_get0_notBefore(x509), &it.not_before) ||
-        !read_time(X509_get0_notAfter(x509), &it.not_after))
+    if (!walk(&it, &subject))
+        return fault_set(fault, CERTIFICATE_LINT, NULL, "RFC 5280 section 4.1: no TBSCertificate");
+    if (!read_time(&it.times[0], &it.not_before) || !read_time(&it.times[1], &it.not_after))
         return fault_set(fault, CERTIFICATE_LINT, NULL, "RFC 5280 section 4.1.2.5: no times");
     it.has_key = key_facts_from_spki(it.spki, &it.key, &ignored);
-    return read_and_run(ctx, &it, ret_warnings, fault);
+    return read_parts(ctx, &it, subject, ret_warnings, fault);
 }

@@ -11,9 +11,9 @@
 
 static bool no_extension_twice(const struct lint_subject *it)
 {
-    for (int i = 0; i < X509_get_ext_count(it->x509); i++) {
-        const ASN1_OBJECT *object = X509_EXTENSION_get_object(X509_get_ext(it->x509, i));
-        if (X509_get_ext_by_OBJ(it->x509, object, i) != -1)
+    for (int i = 0; i < X509v3_get_ext_count(it->extensions); i++) {
+        const ASN1_OBJECT *object = X509_EXTENSION_get_object(X509v3_get_ext(it->extensions, i));
+        if (X509v3_get_ext_by_OBJ(it->extensions, object, i) != -1)
             return false;
     }
     return true;
@@ -35,8 +35,8 @@ static bool criticality_is_usual(const struct lint_subject *it)
 {
     static const int usual[] = {NID_basic_constraints, NID_key_usage, NID_ext_key_usage,
                                 NID_subject_alt_name};
-    for (int i = 0; i < X509_get_ext_count(it->x509); i++) {
-        X509_EXTENSION *extension = X509_get_ext(it->x509, i);
+    for (int i = 0; i < X509v3_get_ext_count(it->extensions); i++) {
+        X509_EXTENSION *extension = X509v3_get_ext(it->extensions, i);
         const int nid = OBJ_obj2nid(X509_EXTENSION_get_object(extension));
         bool known = X509_EXTENSION_get_critical(extension) != 1;
         for (size_t at = 0; at < ARRAY_SIZE(usual); at++)

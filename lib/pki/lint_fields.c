@@ -12,14 +12,16 @@
 
 static bool version_is_3(const struct lint_subject *it)
 {
-    return X509_get_version(it->x509) == X509_VERSION_3;
+    static const uint8_t v3[] = {DER_INTEGER, 1, 2};
+    return bytes_equal(it->version, BYTES_OF(v3));
 }
 
-/* X.690 sections 8.2 and 11.1 for BOOLEAN, 8.3.2 for INTEGER. */
+/* X.690 sections 8.2 and 11.1 for BOOLEAN, which is never FALSE here, since that is the default of
+ * each one in a certificate (section 11.5); 8.3.2 for INTEGER. */
 static bool primitive_is_der(uint8_t tag, struct bytes content)
 {
     if (tag == DER_BOOLEAN)
-        return content.size == 1 && (content.data[0] == 0 || content.data[0] == 0xff);
+        return content.size == 1 && content.data[0] == 0xff;
     if (tag != DER_INTEGER || content.size == 1)
         return true;
     return content.size > 1 && !(content.data[0] == 0 && !(content.data[1] & 0x80)) &&
@@ -44,14 +46,15 @@ static bool elements_are_der(struct bytes all)
     return true;
 }
 
-/* OpenSSL encodes what it has understood, and does not mind a BOOLEAN of 01. */
+/* OpenSSL encodes what it has understood, and does not mind a BOOLEAN of 01 or a default. */
 static bool encoding_is_der(const struct lint_subject *it)
 {
     AUTO_OPENSSL(uint8_t) *again = NULL;
-    const int size = i2d_re_X509_tbs(it->x509, &again);
+    const int size = it->extensions ? i2d_X509_EXTENSIONS(it->extensions, &again) : 0;
+
     if (size < 0 || !elements_are_der(it->tbs))
         return false;
-    return bytes_equal(it->tbs, (struct bytes){again, (size_t)size}); /* not negative */
+    return bytes_equal(it->extension_list, (struct bytes){again, (size_t)size}); /* not negative */
 }
 
 static bool serial_is_positive(const struct lint_subject *it)
@@ -84,7 +87,7 @@ static bool issuer_is_the_ca(const struct lint_subject *it)
 
 static bool issuer_is_named(const struct lint_subject *it)
 {
-    return X509_NAME_entry_count(X509_get_issuer_name(it->x509)) > 0;
+    return X509_NAME_entry_count(it->issuer_name) > 0;
 }
 
 static bool times_are_ordered(const struct lint_subject *it)
@@ -131,10 +134,7 @@ static bool life_is_below_ceiling(const struct lint_subject *it)
 
 static bool no_unique_ids(const struct lint_subject *it)
 {
-    const ASN1_BIT_STRING *issuer = NULL;
-    const ASN1_BIT_STRING *subject = NULL;
-    X509_get0_uids(it->x509, &issuer, &subject);
-    return !issuer && !subject;
+    return !it->has_unique_ids;
 }
 
 static bool key_is_known(const struct lint_subject *it)
@@ -144,7 +144,7 @@ static bool key_is_known(const struct lint_subject *it)
 
 static bool subject_has_values(const struct lint_subject *it)
 {
-    const X509_NAME *subject = X509_get_subject_name(it->x509);
+    const X509_NAME *subject = it->subject;
     for (int i = 0; i < X509_NAME_entry_count(subject); i++)
         if (ASN1_STRING_length(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, i))) == 0)
             return false;
@@ -153,7 +153,7 @@ static bool subject_has_values(const struct lint_subject *it)
 
 static bool common_names_fit(const struct lint_subject *it)
 {
-    const X509_NAME *subject = X509_get_subject_name(it->x509);
+    const X509_NAME *subject = it->subject;
     for (int i = 0; i < X509_NAME_entry_count(subject); i++) {
         const X509_NAME_ENTRY *entry = X509_NAME_get_entry(subject, i);
         AUTO_OPENSSL(uint8_t) *utf8 = NULL;
@@ -171,7 +171,7 @@ static bool common_names_fit(const struct lint_subject *it)
 
 static bool countries_have_letters(const struct lint_subject *it)
 {
-    const X509_NAME *subject = X509_get_subject_name(it->x509);
+    const X509_NAME *subject = it->subject;
     int index = -1;
     while ((index = X509_NAME_get_index_by_NID(subject, NID_countryName, index)) >= 0) {
         const ASN1_STRING *value = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, index));

@@ -116,7 +116,24 @@ static bool add_subtrees(struct stack_st_GENERAL_SUBTREE **ret, const struct tex
     return *ret != NULL;
 }
 
-/* Held by OpenSSL's reading of the clause, beside the one in compose.c. */
+/* The whole, since NAME_CONSTRAINTS_check takes nothing less. X509_check_purpose fills OpenSSL's
+ * cache of the extensions, without which no name is seen; what it thinks of them is not asked. */
+static X509 *whole_certificate(const struct lint_subject *it)
+{
+    static const uint8_t no_signature[64];
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const struct bytes whole = signed_object_assemble(scratch, it->tbs, it->facts->algorithm,
+                                                      BYTES_OF(no_signature));
+    const uint8_t *at = whole.data;
+    X509 *x509 = d2i_X509(NULL, &at, (long)whole.size); /* our own output, some KiB */
+
+    if (x509)
+        (void)X509_check_purpose(x509, -1, 0);
+    return x509;
+}
+
+/* Held by OpenSSL's reading of the clause, beside the one in compose.c; slow, so only where the CA
+ * has constraints. */
 static bool names_are_permitted(const struct lint_subject *it)
 {
     AUTO(NAME_CONSTRAINTS) *constraints = NAME_CONSTRAINTS_new();
@@ -127,8 +144,9 @@ static bool names_are_permitted(const struct lint_subject *it)
 
     if (!permits && !excludes)
         return true;
-    return NAME_CONSTRAINTS_check(it->x509, constraints) == X509_V_OK &&
-           NAME_CONSTRAINTS_check_CN(it->x509, constraints) == X509_V_OK;
+    AUTO(X509) *x509 = whole_certificate(it);
+    return x509 && NAME_CONSTRAINTS_check(x509, constraints) == X509_V_OK &&
+           NAME_CONSTRAINTS_check_CN(x509, constraints) == X509_V_OK;
 }
 
 static const struct lint_rule rules[] = {

@@ -8,6 +8,7 @@
 #include <openssl/x509v3.h>
 #include <stdbool.h>
 
+#include "core/auto.h"
 #include "core/bytes.h"
 #include "pki/compose.h"
 #include "pki/key.h"
@@ -21,12 +22,17 @@ struct lint_time {
 struct lint_subject {
     const struct issuer_facts *facts;
     struct bytes tbs;
-    X509 *x509;
+    struct bytes version; /* content of [0]; empty when it is missing, which is v1 */
     struct bytes serial;
     struct bytes algorithm;
     struct bytes issuer;
     struct lint_time times[2];
     struct bytes spki;
+    bool has_unique_ids;
+    struct bytes extension_list; /* content of [3] */
+    const X509_NAME *issuer_name;
+    const X509_NAME *subject;
+    const X509_EXTENSION_STACK *extensions; /* NULL: there are none */
     int64_t not_before;
     int64_t not_after;
     bool has_key;

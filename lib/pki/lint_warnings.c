@@ -43,7 +43,7 @@ static bool name_list_holds(const struct lint_subject *it, struct bytes wanted)
 
 static bool common_name_is_a_name(const struct lint_subject *it)
 {
-    const X509_NAME *subject = X509_get_subject_name(it->x509);
+    const X509_NAME *subject = it->subject;
     const int index = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
 
     if (!lint_grants(it, NID_server_auth) || index < 0 || !lint_names_type(it, GEN_DNS))

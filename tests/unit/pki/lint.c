@@ -139,6 +139,21 @@ static void ber_boolean(struct parts *it)
     it->fields[FIELD_EXTENSIONS].data = copy;
 }
 
+/* One more extension whose criticality says its default. */
+static void false_written_out(struct parts *it)
+{
+    struct bytes wrapper = it->fields[FIELD_EXTENSIONS];
+    struct bytes list;
+    struct der_writer to;
+
+    cr_assert(der_read_tag(&wrapper, 0xa3, &list) && der_read_tag(&list, DER_SEQUENCE, &list));
+    list = test_join(it->ctx, list, hex(it->ctx, "300a06032a03040101000400"));
+    der_start(&to, it->ctx, 64);
+    der_put_value(&to, DER_SEQUENCE, list);
+    der_wrap(&to, 0xa3, 0);
+    it->fields[FIELD_EXTENSIONS] = der_finish(&to, it->ctx);
+}
+
 static void agreeing_ed25519(struct parts *it)
 {
     it->fields[FIELD_SPKI] = test_spki(it->ctx, test_key(it->ctx, "Ed25519"));
@@ -202,6 +217,7 @@ static const struct {
     const char *rule;
 } broken[] = {
     {"v1",                              NULL,                  FIELD_VERSION,   NULL,                 false, "a003020100",                                   "version must be v3"                     },
+    {"FALSE written out",               false_written_out,     0,               NULL,                 false, NULL,                                           "encoding must be DER"                   },
     {"a BOOLEAN of 01",                 ber_boolean,           0,               NULL,                 false, NULL,                                           "encoding must be DER"                   },
     {"negative serial",                 NULL,                  FIELD_SERIAL,    NULL,                 false, "020180",                                       "serial must be positive"                },
     {"serial zero",                     NULL,                  FIELD_SERIAL,    NULL,                 false, "020100",                                       "serial must be positive"                },
@@ -460,4 +476,105 @@ Test(lint, no_certificate_at_all)
     cr_expect_not(certificate_lint(scratch, BYTES_OF(junk), &ca->facts, &warnings, &fault));
     cr_expect_eq(fault.reason, CERTIFICATE_LINT);
     cr_expect_not(certificate_lint(scratch, (struct bytes){0}, &ca->facts, &warnings, &fault));
+}
+
+static void plain(TALLOC_CTX *ctx, struct certificate_wish *wish)
+{
+    (void)ctx;
+    (void)wish;
+}
+static void of_rsa(TALLOC_CTX *ctx, struct certificate_wish *wish)
+{
+    wish->spki = test_spki(ctx, test_key(ctx, "RSA-2048"));
+}
+static void of_ed25519(TALLOC_CTX *ctx, struct certificate_wish *wish)
+{
+    wish->spki = test_spki(ctx, test_key(ctx, "Ed25519"));
+}
+static void of_p521(TALLOC_CTX *ctx, struct certificate_wish *wish)
+{
+    wish->spki = test_spki(ctx, test_key(ctx, "P-521"));
+}
+static void all_kinds_of_names(TALLOC_CTX *ctx, struct certificate_wish *wish)
+{
+    name_list_add(ctx, &wish->names, NAME_IP, "2001:db8::1");
+    name_list_add(ctx, &wish->names, NAME_IP, "192.0.2.1");
+    name_list_add(ctx, &wish->names, NAME_URI, "spiffe://example.org/x");
+    name_list_add(ctx, &wish->names, NAME_UPN, "joe@corp.example");
+    name_list_add(ctx, &wish->names, NAME_EMAIL, "joe@example.com");
+    name_list_add(ctx, &wish->names, NAME_DNS, "*.example.com");
+}
+static void a_subject(TALLOC_CTX *ctx, struct certificate_wish *wish)
+{
+    static const struct rdn subject[] = {
+        {"2.5.4.6",  RDN_PRINTABLE, "DE"             },
+        {"2.5.4.10", RDN_UTF8,      "M\xc3\xbcller"  },
+        {"2.5.4.3",  RDN_UTF8,      "www.example.com"}
+    };
+    (void)ctx;
+    wish->subject = subject;
+    wish->subject_count = ARRAY_SIZE(subject);
+}
+static void stapled_with_policy(TALLOC_CTX *ctx, struct certificate_wish *wish)
+{
+    wish->must_staple = true;
+    text_list_add(ctx, &wish->policies, "2.23.140.1.2.1");
+}
+static void short_lived(TALLOC_CTX *ctx, struct certificate_wish *wish)
+{
+    (void)ctx;
+    wish->short_lived = true;
+    wish->not_after = wish->not_before + 3599;
+}
+static void time_stamping(TALLOC_CTX *ctx, struct certificate_wish *wish)
+{
+    (void)ctx;
+    wish->ekus = EKU_TIME_STAMPING;
+}
+static void many_names(TALLOC_CTX *ctx, struct certificate_wish *wish)
+{
+    for (int i = 0; i < 100; i++)
+        name_list_add(ctx, &wish->names, NAME_DNS, mem_printf(ctx, "n%d.example.com", i));
+}
+
+static const struct {
+    const char *about;
+    void (*change)(TALLOC_CTX *ctx, struct certificate_wish *wish);
+} composed[] = {
+    {"as it is",            plain              },
+    {"RSA key",             of_rsa             },
+    {"Ed25519 key",         of_ed25519         },
+    {"P-521 key",           of_p521            },
+    {"all kinds of names",  all_kinds_of_names },
+    {"a subject",           a_subject          },
+    {"must-staple, policy", stapled_with_policy},
+    {"short-lived",         short_lived        },
+    {"time stamping",       time_stamping      },
+    {"102 names",           many_names         },
+};
+
+/* What the lint no longer asks in each request: OpenSSL reads the whole, has nothing against its
+ * extensions, and would encode it alike. */
+Test(lint, openssl_reads_the_whole)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(composed); i++) {
+        AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+        const struct test_ca *ca = test_ca(scratch, "P-256", NULL);
+        struct certificate_wish wish = test_wish(scratch);
+        struct text_list warnings = {0};
+        struct fault fault = {0};
+        AUTO_OPENSSL(uint8_t) *again = NULL;
+
+        composed[i].change(scratch, &wish);
+        const struct bytes tbs = test_compose(scratch, &ca->facts, &wish);
+        X509 *x509 = test_x509(scratch, test_certificate(scratch, ca, tbs));
+        cr_expect(certificate_lint(scratch, tbs, &ca->facts, &warnings, &fault), "%s: %s",
+                  composed[i].about, fault.detail);
+        cr_expect_eq(X509_check_purpose(x509, -1, 0), 1, "%s", composed[i].about);
+        cr_expect_eq(X509_get_extension_flags(x509) & (EXFLAG_INVALID | EXFLAG_CRITICAL), 0, "%s",
+                     composed[i].about);
+        cr_expect_not_null(X509_get0_pubkey(x509), "%s", composed[i].about);
+        const int size = i2d_re_X509_tbs(x509, &again);
+        cr_expect(bytes_equal(tbs, (struct bytes){again, (size_t)size}), "%s", composed[i].about);
+    }
 }
