@@ -8,12 +8,13 @@
 #include "core/banned.h"
 
 static const struct job_entry catalogue[] = {
-    {"crl-generation",   13, "certctl-jobs", "certctl_jobs", JOB_PARALLEL,  true },
-    {"rate-limit-gc",    16, "certctl-jobs", "certctl_jobs", JOB_SINGLETON, false},
-    {"housekeeping",     22, "certctl-jobs", "certctl_jobs", JOB_SINGLETON, false},
-    {"acme-validate",    23, "certctl-jobs", "certctl_jobs", JOB_PARALLEL,  true },
-    {"site-certificate", 33, "certctl-jobs", "certctl_jobs", JOB_PARALLEL,  false},
-    {"ca-hierarchy",     25, "certctl-ca",   "certctl_ca",   JOB_SINGLETON, true },
+    {"crl-generation",   13, "certctl-jobs",      "certctl_jobs",      JOB_PARALLEL,  true },
+    {"rate-limit-gc",    16, "certctl-jobs",      "certctl_jobs",      JOB_SINGLETON, false},
+    {"housekeeping",     22, "certctl-jobs",      "certctl_jobs",      JOB_SINGLETON, false},
+    {"acme-validate",    23, "certctl-jobs",      "certctl_jobs",      JOB_PARALLEL,  true },
+    {"site-certificate", 33, "certctl-jobs",      "certctl_jobs",      JOB_PARALLEL,  false},
+    {"ca-hierarchy",     25, "certctl-ca",        "certctl_ca",        JOB_SINGLETON, true },
+    {"signer-reconcile", 32, "certctl-reconcile", "certctl_reconcile", JOB_PARALLEL,  true },
 };
 
 const struct job_entry *job_catalogue(size_t *ret_count)

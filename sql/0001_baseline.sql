@@ -1447,6 +1447,22 @@ CREATE TABLE signer_log_cursors (
     updated_at timestamptz NOT NULL DEFAULT now()
 );
 
+-- Signatures in a signer's log that no row of ours accounts for yet: recorded soon, or an orphan.
+CREATE TABLE signer_log_unrecorded (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    node_id text NOT NULL,
+    line_no bigint NOT NULL,
+    ca_sha256 sha256_hex NOT NULL,
+    serial_number hex_serial NOT NULL,
+    certificate_sha256 sha256_hex NOT NULL,
+    not_after timestamptz NOT NULL,
+    peer text NOT NULL,
+    signed_at timestamptz NOT NULL,
+    seen_at timestamptz NOT NULL DEFAULT now(),
+    told boolean NOT NULL DEFAULT false, -- of a CA that we do not know: an operator has been told
+    UNIQUE (ca_sha256, serial_number)
+);
+
 CREATE TABLE blocked_keys (
     spki_sha256 sha256_hex PRIMARY KEY,
     reason text NOT NULL,

@@ -73,6 +73,8 @@ struct settings {
     const char *signer_socket;
     const char *signer_admin_socket;
     const char *signer_log_path;
+    int64_t signer_reconcile_interval_ms;
+    int64_t signer_reconcile_grace_ms;
     int64_t signer_max_leaf_days;
     const char *ca_key_dir;
     const char *ca_key_algorithm;

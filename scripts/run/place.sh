@@ -93,7 +93,7 @@ place_table()
 0755 root root state
 0700 certctl-signer certctl-signer state/ca
 0700 certctl-ca certctl-ca state/ca-approvals
-0750 certctl-signer certctl-reconcile state/signer-log
+2750 certctl-signer certctl-reconcile state/signer-log
 END
 }
 

@@ -104,6 +104,7 @@ signer-admin certctl-signer 1        certctl-ca   certctl-signer --admin
 END
     if is_root; then
         echo "tick-ca certctl-ca 1 - certctl-tick --for=58s --jobs-dir=$run_dir/bin"
+        echo "tick-reconcile certctl-reconcile 1 - certctl-tick --for=58s --jobs-dir=$run_dir/bin"
         echo "tick certctl-jobs 1 - certctl-tick --for=58s --jobs-dir=$run_dir/bin"
     else
         echo "tick certctl-jobs 1 - certctl-tick --all --for=58s --jobs-dir=$run_dir/bin"

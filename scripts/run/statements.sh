@@ -14,6 +14,7 @@ certctl-jobs certctl-job-rate-limit-gc
 certctl-jobs certctl-job-crl-generation
 certctl-jobs certctl-job-site-certificate
 certctl-ca certctl-job-ca-hierarchy
+certctl-reconcile certctl-job-signer-reconcile
 certctl-ca certctl-admin
 postgres certctl-admin key
 END

@@ -1,7 +1,7 @@
 # scripts/run/status.sh: status, logs, stop, destroy.
 # shellcheck shell=sh disable=SC2034,SC2154
 
-process_names="$web site-reload acme api probe tick tick-ca signer-admin signer postgres"
+process_names="$web site-reload acme api probe tick tick-ca tick-reconcile signer-admin signer postgres"
 
 need_run_dir()
 {
@@ -26,9 +26,9 @@ status_show()
     need_run_dir
     status_bad=0
     for status_name in $process_names; do
-        if [ "$status_name" = tick-ca ] && ! is_root; then
-            continue
-        fi
+        case $status_name in
+        tick-*) is_root || continue ;;
+        esac
         status_line "$status_name" || status_bad=3
     done
     printf '  %s, %s\n' "https://localhost:$port" "$run_dir"
