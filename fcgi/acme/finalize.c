@@ -96,6 +96,21 @@ static bool answer_again(struct request *request, struct response *response, str
     return answer_by_state(request, response, rows, csr, fault);
 }
 
+/* It is not known whether the commit came through: the order itself tells. While it is ready, there
+ * is no certificate yet, and the fault stands. */
+static bool answer_uncertain(struct request *request, struct response *response, struct bytes csr,
+                             struct fault *fault)
+{
+    const char *order_id = request_captured(request, "order");
+    struct fault ignored = {0};
+    struct rows *rows = db_query(request, request->db, &acme_finalize_again, &ignored,
+                                 TEXT(order_id));
+
+    if (!rows || rows->count == 0 || text_equal(row_text(rows, 0, "order_status"), "ready"))
+        return false;
+    return answer_by_state(request, response, rows, csr, fault);
+}
+
 static const char *first_set(const char *a, const char *b, const char *c)
 {
     return a ? a : b ? b : c;
@@ -175,9 +190,8 @@ bool acme_finalize(struct request *request, struct response *response, struct fa
         return answer_by_state(request, response, rows, csr, fault);
     if (!issue(request, csr, &result, fault)) {
         acme->spent = acme->spent || fault->reason == ACME_BAD_NONCE;
-        /* The commit may have come through: the order itself tells. */
         return fault->reason == DATABASE_COMMIT_UNKNOWN &&
-               answer_again(request, response, csr, fault);
+               answer_uncertain(request, response, csr, fault);
     }
     acme->spent = true;
     if (result.outcome == ISSUE_SUPERSEDED)

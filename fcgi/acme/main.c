@@ -2,6 +2,7 @@
 #include "core/memory.h"
 #include "fcgi/acme/acme.h"
 #include "fcgi/acme/worker.h"
+#include "lifecycle/discard.h"
 
 #include "core/banned.h"
 
@@ -53,6 +54,13 @@ static void acme_prepare(struct request *request, struct response *response)
     response_header(response, "Link", "<%s>;rel=\"index\"", acme_url(request, "/directory"));
 }
 
+/* Whoever waits for an answer has it. */
+static void acme_finish(struct request *request, struct response *response)
+{
+    (void)response;
+    discard_owed(request->db);
+}
+
 const struct responder acme_responder = {
     .name = "certctl-acme",
     .surface = "acme",
@@ -65,6 +73,7 @@ const struct responder acme_responder = {
     .prepare = acme_prepare,
     .admit = acme_admit,
     .refuse = acme_refuse,
+    .finish = acme_finish,
 };
 
 int main(int argc, char **argv)

@@ -7,8 +7,8 @@
 #include "core/id.h"
 #include "core/json.h"
 #include "core/memory.h"
+#include "lifecycle/discard.h"
 #include "pki/certificate.h"
-#include "pki/crl_entry.h"
 #include "pki/lint.h"
 
 #include "core/banned.h"
@@ -33,10 +33,6 @@ STATEMENT(
     "$11, $12::text[], $13, $14, $15, $16, $17, $18, $19, $20::timestamptz, $21::timestamptz, "
     "$22, $23, $24::boolean, $25, $26, $27::bytea, $28, $29::integer, $30, $31, $32, "
     "$33::jsonb, $34::inet, $35) AS outcome");
-
-STATEMENT(issuance_discard,
-          "SELECT issuance_discard($1, $2, $3, $4, $5::timestamptz, $6, $7, $8::jsonb, $9, "
-          "$10::timestamptz, $11::bytea)");
 
 /* What one issuance carries from step to step. */
 struct issuance {
@@ -416,28 +412,21 @@ static const char *issuance_store(struct issuance *issuance, struct fault *fault
     return rows ? row_text(rows, 0, "outcome") : NULL;
 }
 
-/* Best effort: what we cannot enter now, the reconciliation of the signer's log will. */
-static void issuance_throw_away(struct issuance *issuance, const char *why)
+static void issuance_throw_away(const struct issuance *issuance, const char *why)
 {
     const struct issue_request *request = issuance->request;
-    TALLOC_CTX *ctx = issuance->ctx;
-    const struct crl_entry entry = {.serial = issuance->certificate->serial,
-                                    .revoked_at = clock_now_s()};
-    struct bytes entry_der;
-    struct fault ignored = {0};
-    AUTO(json_t) *details = json_object();
+    const struct discard discard = {
+        .issuer_id = request->issuer_id,
+        .ca_id = request->ca->id,
+        .serial = issuance->certificate->serial,
+        .spki_sha256 = issuance->csr->spki_sha256,
+        .not_after = issuance->certificate->not_after,
+        .actor = request->actor,
+        .request_id = request->request_id,
+        .why = why,
+    };
 
-    if (!crl_entry_encode(ctx, &entry, &entry_der, &ignored))
-        return;
-    json_set_text(details, "serial", issuance->certificate->serial);
-    json_set_text(details, "reason", "unspecified");
-    json_set_text(details, "source", "discarded");
-    json_set_text(details, "why", why);
-    db_query(ctx, issuance->db, &issuance_discard, &ignored, TEXT(id_new(ctx, "rev")),
-             TEXT(request->issuer_id), TEXT(request->ca->id), TEXT(issuance->certificate->serial),
-             INSTANT(issuance->certificate->not_after), TEXT(request->actor),
-             TEXT(id_new(ctx, "audit")), TEXT(json_to_text(ctx, details)),
-             TEXT(request->request_id), INSTANT(entry.revoked_at), BYTEA(entry_der));
+    discard_signature(issuance->db, &discard);
 }
 
 static bool refuse_outcome(const char *outcome, struct fault *fault)
@@ -458,9 +447,8 @@ static bool issuance_try(struct issuance *issuance, const char **ret_outcome, st
     if (!issuance_sign(issuance, fault))
         return false;
     const char *outcome = issuance_store(issuance, fault);
-    if (!outcome) {
-        if (fault->reason != DATABASE_COMMIT_UNKNOWN)
-            issuance_throw_away(issuance, "commit failed");
+    if (!outcome) { /* where it is not known whether it failed, the entry waits for the answer */
+        issuance_throw_away(issuance, "commit failed");
         return false;
     }
     if (!text_equal(outcome, "issued"))

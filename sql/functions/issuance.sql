@@ -84,12 +84,14 @@ BEGIN
 END $$;
 
 -- A signature that nobody keeps (a lost race, a commit that failed): revoked and audited at once,
--- so that it is on the next CRL, and no news to anybody (00 decision 64).
+-- so that it is on the next CRL, and no news to anybody (00 decision 64). issuance_commit holds the lock of
+-- the key shared until its end: whether it came through is decided when we have it.
 CREATE OR REPLACE FUNCTION issuance_discard(
   p_id text, p_issuer text, p_ca text, p_serial text, p_not_after timestamptz, p_actor text,
   p_audit text, p_details jsonb, p_request text, p_revoked_at timestamptz, p_entry bytea)
   RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('key:' || (p_details->>'spki_sha256'), 0));
   PERFORM 1 FROM certificate_versions WHERE issuer_id = p_issuer AND serial_number = p_serial;
   IF FOUND THEN -- the commit had come through after all
     RETURN false;

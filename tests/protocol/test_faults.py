@@ -1,5 +1,6 @@
 """Things that break: the signer, the database, workers. Each test has a stack of its own to break."""
 import hashlib
+import json
 import os
 import socket
 import subprocess
@@ -67,6 +68,51 @@ class Faults(unittest.TestCase):
         acme.next_nonce = None
         der = csr(ec.generate_private_key(ec.SECP256R1()), ["database.example.org"])
         self.assertEqual(acme.finalize(order.json, der).status, 200)
+
+    def cut_off_at_the_commit(self, name, login):
+        """The commit of an issuance waits for a lock when its session is ended. The serial that was signed."""
+        acme = self.client()
+        order = acme.order(name)
+        der = csr(ec.generate_private_key(ec.SECP256R1()), [name])
+        answers = []
+        with self.stack.holding("LOCK TABLE managed_certificates IN ACCESS EXCLUSIVE MODE"):
+            thread = threading.Thread(target=lambda: answers.append(acme.finalize(order.json, der)))
+            thread.start()
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'certctl_acme' AND wait_event_type = 'Lock'"
+            self.stack.wait(lambda: self.stack.value(waiting) == "1", what="the commit waits")
+            self.stack.sql(f"ALTER ROLE certctl_acme {login}")
+            self.stack.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'certctl_acme'")
+        thread.join()
+        with open(self.stack.signer_log, encoding="utf-8") as source:
+            serials = [entry["serial"] for entry in map(json.loads, source) if f"dns:{name}" in entry.get("names", [])]
+        return acme, order, der, answers[0], serials
+
+    def entered(self, serial):
+        return self.stack.value("SELECT source || ' ' || (crl_entry_der IS NOT NULL) || ' ' || (SELECT count(*) FROM audit_events "
+                                f"WHERE resource_id = '{serial}' AND action = 'certificate_revoked') || ' ' || (SELECT count(*) FROM "
+                                f"notification_events WHERE message LIKE '%{serial}%') FROM certificate_revocations "
+                                f"WHERE serial_number = '{serial}'")
+
+    def test_a_signature_whose_commit_failed_is_discarded(self):
+        """At once where the database can be reached, else when it can again (00 decision 64)."""
+        acme, order, der, answer, serials = self.cut_off_at_the_commit("cut-off.example.org", "LOGIN")
+        self.assertEqual((answer.status, len(serials)), (503, 1), answer)  # the order is ready still
+        self.stack.wait(lambda: self.entered(serials[0]) == "discarded true 1 0", what="entered at once")
+
+        self.addCleanup(self.stack.sql, "ALTER ROLE certctl_acme LOGIN")
+        acme, order, der, answer, serials = self.cut_off_at_the_commit("no-login.example.org", "NOLOGIN")
+        self.assertEqual((answer.status, len(serials)), (503, 1), answer)
+        self.assertIsNone(self.entered(serials[0]))
+        self.stack.sql("ALTER ROLE certctl_acme LOGIN")
+
+        def asked_and_entered():
+            acme.raw("GET", "/acme/profile/prof-test/directory")
+            return self.entered(serials[0]) == "discarded true 1 0"
+
+        self.stack.wait(asked_and_entered, what="entered when the database is back")
+        acme.next_nonce = None
+        self.assertEqual(acme.finalize(order.json, der).status, 200)
+        self.assertEqual(self.entered(serials[0]), "discarded true 1 0")
 
     def test_a_foreign_schema_is_refused(self):
         acme = self.client()
