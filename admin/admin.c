@@ -30,6 +30,7 @@ struct noun {
 
 static const struct noun nouns[] = {
     {"ca",  ca_verbs,  &ca_verbs_count,  "certctl-ca", "certctl_ca", true },
+    {"crl", crl_verbs, &crl_verbs_count, "certctl-ca", "certctl_ca", false},
     {"key", key_verbs, &key_verbs_count, "postgres",   "postgres",   false},
 };
 
@@ -70,6 +71,7 @@ static void usage(FILE *out)
 {
     (void)fprintf(out, "usage: certctl-admin NOUN VERB [OPTION…]\n\n");
     usage_of(out, ca_verbs, ca_verbs_count);
+    usage_of(out, crl_verbs, crl_verbs_count);
     usage_of(out, key_verbs, key_verbs_count);
 }
 

@@ -27,6 +27,8 @@ struct verb {
 
 extern const struct verb ca_verbs[];
 extern const size_t ca_verbs_count;
+extern const struct verb crl_verbs[];
+extern const size_t crl_verbs_count;
 extern const struct verb key_verbs[];
 extern const size_t key_verbs_count;
 /* The statements of the key verbs, for the check under their role. */

@@ -64,10 +64,20 @@ static bool exceptions_valid(const struct settings *settings, struct fault *faul
                      fault) != NULL;
 }
 
+/* So that a client has a list while two builds in a row fail (04 section 2). */
+static bool crl_valid(const struct settings *settings, struct fault *fault)
+{
+    return settings->crl_validity_ms / 2 > settings->crl_generation_interval_ms ||
+           fault_set(fault, SETTING_INVALID, "CERTCTL_CRL_VALIDITY",
+                     "CERTCTL_CRL_VALIDITY must be more than twice "
+                     "CERTCTL_CRL_GENERATION_INTERVAL");
+}
+
 static void load(struct outcome *outcome)
 {
     if (settings_load(&outcome->settings, outcome->faults, FAULTS_MAX, &outcome->refused) &&
         (!proxies_valid(&outcome->settings, &outcome->faults[0]) ||
+         !crl_valid(&outcome->settings, &outcome->faults[0]) ||
          !exceptions_valid(&outcome->settings, &outcome->faults[0])))
         outcome->refused = 1;
 }

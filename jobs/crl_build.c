@@ -22,8 +22,8 @@
 /* After a failure: no list is tried more often. */
 #define PAUSES "interval '5 s'"
 
-/* $1 interval in ms, $2 validity in ms, $3 one CA or NULL. A lost key signs nothing; a CA that has
- * expired has nobody left who asks. */
+/* $1 interval in ms, $2 validity in ms, $3 one CA or NULL, $4 revocations make it due.
+ * A lost key signs nothing; a CA that has expired has nobody left who asks. */
 STATEMENT(
     crl_due_list,
     "SELECT c.id, c.issuer_id, c.key_ref, c.key_algorithm, c.subject_der, c.ski, c.cert_der "
@@ -31,7 +31,7 @@ STATEMENT(
     "ON k.issuer_id = c.issuer_id AND k.ca_id = c.id AND k.kind = 'full' "
     "WHERE c.state <> 'lost' AND c.not_after > now() AND ($3::text IS NULL OR c.id = $3::text) "
     "AND (k.ca_id IS NULL OR k.crl_number < c.crl_number "
-    "OR c.crl_dirty_since <= now() - " SETTLES " "
+    "OR ($4::boolean AND c.crl_dirty_since <= now() - " SETTLES ") "
     "OR k.generated_at + $1::bigint * interval '1 millisecond' <= now() "
     "OR k.next_update - now() < $2::bigint * interval '0.5 millisecond') "
     "AND NOT EXISTS (SELECT 1 FROM crl_generation_events e WHERE e.ca_id = c.id "
@@ -106,14 +106,17 @@ struct rows *crl_due(TALLOC_CTX *ctx, struct job_run *run, const char *ca_id, st
 {
     return db_query(ctx, run->db, &crl_due_list, fault,
                     INTEGER(run->settings->crl_generation_interval_ms),
-                    INTEGER(run->settings->crl_validity_ms), TEXT(ca_id));
+                    INTEGER(run->settings->crl_validity_ms), TEXT(ca_id),
+                    BOOLEAN(run->settings->crl_regenerate_on_revoke));
 }
 
 bool crl_due_next_ms(struct job_run *run, int64_t *ret_ms, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    struct rows *rows = db_query_params(scratch, run->db, &crl_due_soon, fault, NULL, 0);
 
+    if (!run->settings->crl_regenerate_on_revoke)
+        return true;
+    struct rows *rows = db_query_params(scratch, run->db, &crl_due_soon, fault, NULL, 0);
     if (!rows)
         return false;
     *ret_ms = row_integer(rows, 0, "ms");

@@ -82,6 +82,7 @@ struct settings {
     int64_t not_before_backdate_ms;
     int64_t crl_validity_ms;
     int64_t crl_generation_interval_ms;
+    bool crl_regenerate_on_revoke;
     int64_t crl_max_age_s;
     int64_t max_sans;
     const char *pki_base_url;

@@ -3,5 +3,7 @@ GRANT SELECT, INSERT, UPDATE ON scheduler_state TO certctl_ca;
 GRANT SELECT, INSERT ON scheduler_runs TO certctl_ca;
 GRANT SELECT (id, name, hierarchy_mode), UPDATE (hierarchy_mode) ON issuers TO certctl_ca;
 GRANT SELECT, INSERT ON ca_requests, intermediate_cas, ca_instances TO certctl_ca;
+-- certctl-admin crl bump.
+GRANT UPDATE (crl_number) ON ca_instances TO certctl_ca;
 GRANT UPDATE (state, approved_at, approved_by, intermediate_ca_id, error_status, error, finished_at)
   ON ca_requests TO certctl_ca;

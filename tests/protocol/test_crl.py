@@ -125,6 +125,54 @@ class Crl(unittest.TestCase):
         self.assertEqual(len(self.find(plain).extensions), 0)  # RFC 5280 section 5.3.1
         self.assertGreater(self.number(self.crl()), before)
 
+    def admin(self, *arguments):
+        return subprocess.run([os.path.join(self.stack.dir, "bin", "certctl-admin"), *arguments], cwd="/", text=True, check=False,
+                              env={**self.settings(), "PATH": "/usr/bin:/bin", "PGUSER": "certctl_ca"},
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def settings(self):
+        with open(os.path.join(self.stack.dir, "certctl.env"), encoding="utf-8") as lines:
+            return dict(line.rstrip("\n").split("=", 1) for line in lines if line.strip() and not line.startswith("#"))
+
+    def test_numbers_leap_after_a_restore(self):
+        before = self.number(self.crl())
+        done = self.admin("crl", "bump", "iss-local")
+        self.assertEqual((done.returncode, done.stdout.split("\t")[0]), (0, self.ca), done.stdout)
+        leapt = int(done.stdout.split("\t")[1])
+        self.assertGreaterEqual(leapt, before + 1000)
+        # the signer takes at most 1000 above its own: as after a restore of a database that is behind
+        self.stack.sql(f"UPDATE ca_instances SET crl_number = crl_number - 100 WHERE id = '{self.ca}'")
+        self.wait(lambda: self.number(self.crl()) > before + 800, what="the leap is on a list")
+        known = self.number(self.crl())
+        done = self.admin("crl", "bump", self.ca, f"--to={known + 50}")
+        self.assertEqual((done.returncode, done.stdout), (0, f"{self.ca}\t{known + 50}\n"))
+        self.wait(lambda: self.number(self.crl()) == known + 51, what="above the number that was named")
+        self.assertEqual(self.admin("crl", "bump", self.ca, f"--to={known}").returncode, 1)  # never back
+        self.assertEqual(self.admin("crl", "bump", "nobody").returncode, 1)
+        self.assertEqual(self.admin("crl", "bump", self.ca, "--to=x").returncode, 64)
+        self.assertEqual(self.stack.value("SELECT count(*) FROM audit_events WHERE action = 'crl_number_bumped' "
+                                          f"AND resource_id = '{self.ca}'"), "2")
+
+    def test_revocations_may_wait_for_the_regular_list(self):
+        leaf = self.issue("patient.example.org")
+        self.stack.run("stop", "tick")
+        self.wait(lambda: not self.stack.pids("certctl-job-crl-generation"), what="nobody builds")
+        self.revoke(leaf)
+        self.dirty()
+        self.assertEqual(self.force(CERTCTL_CRL_REGENERATE_ON_REVOKE="false").returncode, 0)
+        self.assertIsNone(self.find(leaf))
+        self.assertEqual(self.force().returncode, 0)
+        self.assertIsNotNone(self.find(leaf))
+        self.stack.run("up")
+
+    def test_a_list_must_outlive_two_builds(self):
+        for validity, status in (("2h", 78), ("2h1s", 0), ("1h", 78)):
+            done = subprocess.run([os.path.join(self.stack.dir, "bin", "certctl-config"), "check"], check=False, cwd="/", text=True,
+                                  env={**self.settings(), "CERTCTL_CRL_GENERATION_INTERVAL": "1h", "CERTCTL_CRL_VALIDITY": validity},
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            self.assertEqual(done.returncode, status, done.stdout)
+            self.assertEqual("CERTCTL_CRL_VALIDITY" in done.stdout, status != 0)
+
     def test_a_wake_is_faster_than_the_poll(self):
         leaf = self.issue("woken.example.org")
         wake = os.path.join(self.stack.dir, "run", "wake", "crl-generation.sock")
