@@ -33,10 +33,15 @@ STATEMENT(acme_validate_claim,
           "make_interval(secs => $5::integer), $6)");
 
 /* $1 challenge, $2 who, $3 problem or NULL, $4 may pass, $5 attempts at most, $6 record, $7 life of
- * the authorization in s, $8 audit. */
-STATEMENT(acme_validate_result,
-          "SELECT outcome, order_status FROM acme_challenge_result($1, $2, $3::jsonb, $4, "
-          "$5::integer, $6::jsonb, make_interval(secs => $7::integer), $8)");
+ * the authorization in s, $8 audit, $9 failures an hour: new-order looks at them. */
+STATEMENT(
+    acme_validate_result,
+    "SELECT r.outcome, r.order_status, CASE WHEN r.outcome = 'done' AND $3::jsonb IS NOT NULL THEN "
+    "rl_take((SELECT 'acme:failed|' || z.account_id || '|' || (z.identifier->>'value') "
+    "FROM acme_challenges c JOIN acme_authorizations z ON z.authz_id = c.authz_id "
+    "WHERE c.challenge_id = $1), $9::integer, '1 hour') END AS counted "
+    "FROM acme_challenge_result($1, $2, $3::jsonb, $4, $5::integer, $6::jsonb, "
+    "make_interval(secs => $7::integer), $8) r");
 
 STATEMENT(acme_validate_release, "SELECT released FROM acme_challenge_release($1)");
 
@@ -253,7 +258,8 @@ static bool store(struct work *work, struct item *item, struct fault *fault)
         TEXT(work->claimed_by), TEXT(item->valid ? NULL : problem_of(scratch, &item->fault)),
         BOOLEAN(item->transient), INTEGER(settings->acme_validation_attempts),
         TEXT(record_of(scratch, work, item)), INTEGER(settings->acme_authz_ttl_ms / 1000),
-        TEXT(id_new(scratch, "audit")));
+        TEXT(id_new(scratch, "audit")),
+        INTEGER(least(settings->acme_failed_validations_per_hour, INT64_C(1000000000))));
 
     if (!rows)
         return false;

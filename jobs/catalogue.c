@@ -9,6 +9,7 @@
 
 static const struct job_entry catalogue[] = {
     {"crl-generation",   13, "certctl-jobs",      "certctl_jobs",      JOB_PARALLEL,  true },
+    {"acme-gc",          14, "certctl-jobs",      "certctl_jobs",      JOB_SINGLETON, false},
     {"rate-limit-gc",    16, "certctl-jobs",      "certctl_jobs",      JOB_SINGLETON, false},
     {"housekeeping",     22, "certctl-jobs",      "certctl_jobs",      JOB_SINGLETON, false},
     {"acme-validate",    23, "certctl-jobs",      "certctl_jobs",      JOB_PARALLEL,  true },

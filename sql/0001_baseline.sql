@@ -1208,6 +1208,8 @@ CREATE INDEX acme_orders_reuse ON acme_orders (identifiers_hash);
 CREATE INDEX acme_orders_open ON acme_orders (account_id, expires_at)
     WHERE status IN ('pending', 'ready', 'processing');
 CREATE INDEX acme_orders_expiry ON acme_orders (expires_at);
+CREATE INDEX acme_orders_unissued ON acme_orders (expires_at)
+    WHERE certificate_id IS NULL AND status IN ('valid', 'invalid');
 CREATE INDEX acme_orders_cert ON acme_orders (certificate_id) WHERE certificate_id IS NOT NULL;
 CREATE INDEX acme_orders_job ON acme_orders (job_id) WHERE job_id IS NOT NULL;
 CREATE UNIQUE INDEX acme_orders_replaces ON acme_orders (replaces_certificate_id)
@@ -1228,6 +1230,8 @@ CREATE TABLE acme_authorizations (
 );
 CREATE INDEX acme_authorizations_reuse ON acme_authorizations (account_id, (identifier->>'value'))
     WHERE status = 'valid';
+-- For acme-gc: without it each order that goes would be looked for in the whole table.
+CREATE INDEX acme_authorizations_order ON acme_authorizations (order_id);
 CREATE INDEX acme_authorizations_expiry ON acme_authorizations (expires_at)
     WHERE status IN ('pending', 'valid');
 

@@ -29,6 +29,11 @@ STATEMENT(acme_order_new,
           "    $22::integer), $23, "
           "    $24::jsonb, $25::inet, $26)");
 
+/* $1 account, $2 failures an hour, $3 names without wildcards. Counted by acme-validate. */
+STATEMENT(acme_order_failures,
+          "SELECT rl_take('acme:failed|' || $1 || '|' || n.value, $2::integer, '1 hour', NULL, 0) "
+          "AS wait FROM unnest($3::text[]) WITH ORDINALITY AS n (value, place) ORDER BY n.place");
+
 /* Reads the order and spends the nonce of the read in one statement. */
 STATEMENT(
     acme_order_read,
@@ -166,6 +171,41 @@ static char *order_details(struct request *request, const struct acme_identifier
     return json_to_text(request, details);
 }
 
+/* A name that failed too often is refused for a while (01 section 14). Off, this costs nothing. */
+static bool failures_check(struct request *request, const struct acme_identifiers *identifiers,
+                           struct fault *fault)
+{
+    const int64_t per_hour = request->settings->acme_failed_validations_per_hour;
+    struct text_list values = {0};
+    int64_t longest_s = 0;
+
+    if (per_hour == 0)
+        return true;
+    for (size_t i = 0; i < identifiers->count; i++)
+        text_list_add(request, &values, identifiers->items[i].bare);
+    struct rows *rows = db_query(request, request->db, &acme_order_failures, fault,
+                                 TEXT(acme_of(request)->account.id),
+                                 INTEGER(least(per_hour, COUNT_WHOLE)), TEXTS(&values));
+    if (!rows)
+        return false;
+    for (size_t i = 0; i < rows->count; i++) {
+        const int64_t wait_s = row_integer(rows, i, "wait");
+        const struct acme_identifier *identifier = &identifiers->items[i];
+
+        if (wait_s == 0)
+            continue;
+        longest_s = most(longest_s, wait_s);
+        acme_subproblem(request, "rateLimited", 429, "too many failed validations of this name",
+                        identifier->type, identifier->value);
+    }
+    if (longest_s == 0)
+        return true;
+    fault_set(fault, RATE_LIMITED, "identifiers",
+              "too many failed validations of one or more names; retry later");
+    fault->retry_after_s = (unsigned)longest_s; /* 1 to 3600 */
+    return false;
+}
+
 static struct rows *order_create(struct request *request, const struct wanted_order *order,
                                  const struct acme_identifiers *identifiers, struct fault *fault)
 {
@@ -285,7 +325,8 @@ bool acme_new_order(struct request *request, struct response *response, struct f
                          "the payload must be a JSON object (RFC 8555 section 7.4)");
     if (!json_decode(request, acme_of(request)->payload, order_members, &wanted, fault) ||
         !new_order_check(request, &wanted, fault) ||
-        !acme_identifiers_read(request, wanted.identifiers, &identifiers, fault))
+        !acme_identifiers_read(request, wanted.identifiers, &identifiers, fault) ||
+        !failures_check(request, &identifiers, fault))
         return false;
     struct rows *rows = order_create(request, &wanted, &identifiers, fault);
     if (!rows)

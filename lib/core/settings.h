@@ -98,6 +98,9 @@ struct settings {
     const char *acme_default_auth_mode;
     const char *acme_default_profile_id;
     int64_t acme_nonce_ttl_ms;
+    int64_t acme_gc_interval_ms;
+    int64_t acme_retention_ms;
+    int64_t acme_failed_validations_per_hour;
     int64_t acme_order_ttl_ms;
     int64_t acme_authz_ttl_ms;
     const char *acme_tos_url;

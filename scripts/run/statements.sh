@@ -11,6 +11,7 @@ certctl-api certctl-api
 certctl-jobs certctl-tick --all
 certctl-jobs certctl-job-housekeeping
 certctl-jobs certctl-job-rate-limit-gc
+certctl-jobs certctl-job-acme-gc
 certctl-jobs certctl-job-crl-generation
 certctl-jobs certctl-job-site-certificate
 certctl-ca certctl-job-ca-hierarchy

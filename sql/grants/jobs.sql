@@ -12,9 +12,17 @@ GRANT SELECT, INSERT, UPDATE ON crl_cache TO certctl_jobs;
 GRANT SELECT, INSERT, DELETE ON crl_generation_events TO certctl_jobs;
 -- acme-validate.
 GRANT SELECT ON acme_order_authorizations TO certctl_jobs;
+GRANT INSERT, UPDATE ON rate_limit_buckets TO certctl_jobs;
+GRANT EXECUTE ON FUNCTION rl_take TO certctl_jobs;
 GRANT SELECT, UPDATE ON acme_orders, acme_authorizations, acme_challenges TO certctl_jobs;
 GRANT EXECUTE ON FUNCTION acme_challenge_claim, acme_challenge_release, acme_challenge_result, acme_order_error
   TO certctl_jobs;
+-- acme-gc.
+GRANT SELECT, INSERT, UPDATE, DELETE ON acme_nonce_keys TO certctl_jobs;
+GRANT DELETE ON acme_orders, acme_authorizations TO certctl_jobs;
+GRANT SELECT (id, expires_at) ON managed_certificates TO certctl_jobs;
+GRANT EXECUTE ON FUNCTION acme_gc_told, acme_gc_error, acme_gc_authorizations, acme_gc_orders, acme_gc_purge,
+    acme_nonce_rotate TO certctl_jobs;
 -- What issuing takes, and the alert when the web server does not serve what was issued.
 GRANT SELECT ON certificate_profiles, issuers, blocked_keys, certificate_versions TO certctl_jobs;
 GRANT INSERT ON managed_certificates, certificate_versions, certificate_revocations TO certctl_jobs;
