@@ -9,8 +9,8 @@ CREATE OR REPLACE FUNCTION acme_authz_show(p_authz text)
   LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
   RETURN QUERY
-  SELECT z.authz_id::text, z.account_id::text, z.identifier->>'type', z.identifier->>'value', z.status, z.expires_at,
-         z.token, z.wildcard, z.created_at, o.auth_mode,
+  SELECT z.authz_id::text, z.account_id::text, z.identifier->>'type', z.identifier->>'value', z.status::text, z.expires_at,
+         z.token, z.wildcard, z.created_at, o.auth_mode::text,
          (SELECT json_agg(json_build_object('type', c.type, 'status', c.status, 'validated',
                           floor(extract(epoch FROM c.validated_at)), 'error', c.error))
             FROM acme_challenges c WHERE c.authz_id = z.authz_id)
