@@ -59,9 +59,9 @@ class Lines(unittest.TextTestResult):
         self.say(f"skip ({reason})", test)
 
 
-def main():
-    sys.path.insert(0, HERE)
-    found = list(flatten(unittest.defaultTestLoader.discover(HERE, "test_*.py")))
+def main(folder=HERE, name="protocol"):
+    sys.path.insert(0, folder)
+    found = list(flatten(unittest.defaultTestLoader.discover(folder, "test_*.py")))
     chosen = [t for t in found if not sys.argv[1:] or any(word in t.id() for word in sys.argv[1:])]
     suite = unittest.TestSuite()
     by_class = {}
@@ -71,7 +71,7 @@ def main():
         suite.addTests(tests)
     result = unittest.TextTestRunner(stream=sys.stdout, resultclass=Lines, verbosity=0).run(suite)
     failed = len(chosen) - result.passed - len(result.skipped)  # what never ran did not pass
-    print(f"protocol: {result.passed} passed, {failed} failed, {len(result.skipped)} skipped")
+    print(f"{name}: {result.passed} passed, {failed} failed, {len(result.skipped)} skipped")
     return 1 if failed or not chosen else 0
 
 
