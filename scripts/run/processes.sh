@@ -136,13 +136,15 @@ END
 }
 
 # The command of a pool: the user's rights and nothing else, certctl.env as the whole environment,
-# multiwatch with -t 1 (with its default, a dozen workers that end within seconds end the pool) and
-# -s TERM (with its default, the first SIGTERM is passed on as SIGUSR1, which means nothing here).
+# multiwatch with -t 1 (with its default, a dozen workers that end within seconds end the pool), -r of
+# a million (with its default a place whose worker died four times within a millisecond of its start,
+# or after the clock was set back, stays empty for good) and -s TERM (with its default, the first
+# SIGTERM is passed on as SIGUSR1, which means nothing here).
 pool_start()
 {
     role_of "$pool_user"
     # shellcheck disable=SC2086 # program and arguments
-    set -- /usr/bin/multiwatch -s TERM -t 1 -f "$pool_count" -- "$run_dir/bin/"$pool_program
+    set -- /usr/bin/multiwatch -s TERM -t 1 -r 1000000 -f "$pool_count" -- "$run_dir/bin/"$pool_program
     while IFS= read -r pool_line; do
         case $pool_line in
         '' | '#'*) ;;
