@@ -12,7 +12,8 @@ from seam import DATABASE, FAIL, FILE, KILL_AFTER, SHORT, SIGNER
 from world import look
 
 JOB = "certctl-job-crl-generation"
-ALL = test_seams.ALWAYS
+# Killed before a call is killed after the one before: for a job nobody sees a difference.
+ALL = (FAIL, KILL_AFTER)
 # A list takes some fifty calls; the short form breaks each so-manieth.
 STRIDE = 1 if FULL else 11
 
