@@ -1,11 +1,11 @@
 """Breaking a stack: random kills from a printed seed, and PostgreSQL stopped in every way it can be."""
 import glob
+import multiprocessing
 import os
 import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 from seam import SeamStack
@@ -127,14 +127,15 @@ class Database:
         self.start()
 
 
-class Killer(threading.Thread):
-    """Kills processes of these programs, one or all at a time, until it is stopped."""
+class Killer(multiprocessing.Process):
+    """Kills processes of these programs, one or all at a time, until it is stopped; a process, since among
+    hundreds of threads it would hardly have its turn."""
 
     def __init__(self, stack, programs, dice, pause=(0.05, 0.5)):
         super().__init__(daemon=True)
         self.stack, self.programs, self.dice, self.pause = stack, programs, dice, pause
-        self.over = threading.Event()
-        self.kills = 0
+        self.over = multiprocessing.Event()
+        self.counted = multiprocessing.Value("i", 0)
 
     def run(self):
         while not self.over.wait(self.dice.uniform(*self.pause)):
@@ -142,7 +143,11 @@ class Killer(threading.Thread):
             if pids and self.dice.random() < 0.7:
                 pids = [self.dice.choice(pids)]
             signal_all(pids)
-            self.kills += len(pids)
+            self.counted.value += len(pids)
+
+    @property
+    def kills(self):
+        return self.counted.value
 
     def stop(self):
         self.over.set()

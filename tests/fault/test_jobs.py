@@ -6,7 +6,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 import test_seams
-from breaker import FULL
 from rules import complaints, crl_is_whole
 from seam import DATABASE, FAIL, FILE, KILL_AFTER, SHORT, SIGNER
 from world import look
@@ -14,10 +13,9 @@ from world import look
 JOB = "certctl-job-crl-generation"
 # Killed before a call is killed after the one before: for a job nobody sees a difference.
 ALL = (FAIL, KILL_AFTER)
-# A list takes some fifty calls; the short form breaks each so-manieth.
-STRIDE = 1 if FULL else 11
 
 
+@test_seams.IN_FULL
 class Jobs(test_seams.Base):
 
     @classmethod
@@ -66,16 +64,14 @@ class Jobs(test_seams.Base):
         return self.job, judge
 
     def test_crl_and_the_files(self):
-        self.each_call(JOB, FILE, self.revocation, (*ALL, SHORT) if FULL else (KILL_AFTER,), STRIDE)
+        self.each_call(JOB, FILE, self.revocation, (*ALL, SHORT))
 
     def test_crl_and_the_database(self):
-        self.each_call(JOB, DATABASE, self.revocation, ALL if FULL else (FAIL,), STRIDE)
+        self.each_call(JOB, DATABASE, self.revocation, ALL)
 
-    @test_seams.IN_FULL
     def test_crl_and_the_signers_client(self):
         self.each_call(JOB, SIGNER, self.revocation, ALL)
 
-    @test_seams.IN_FULL
     def test_crl_and_the_signers_files(self):
         self.each_call("certctl-signer", FILE, self.revocation, (*ALL, SHORT))
 

@@ -103,7 +103,7 @@ class Crowd(unittest.TestCase):
         killer = Killer(self.stack, KILLED, random.Random(dice.random()))
         end = time.monotonic() + self.SECONDS
         threads = [threading.Thread(target=self.drive, args=(customer, end), daemon=True) for customer in customers]
-        for thread in threads + [killer]:
+        for thread in [killer, *threads]:  # the process first, while there is one thread
             thread.start()
         self.break_database(Database(self.stack), recorder, end)
         for thread in threads:

@@ -62,12 +62,11 @@ class Base(unittest.TestCase):
                 return answer
         self.fail(f"{call.__name__} does not come to its end: {answer}")
 
-    def each_call(self, program, kind, scenario, actions=ALWAYS, stride=1):
-        """scenario() prepares and returns (attempt, judge); both run once for each call that the attempt makes, or
-        for each so-manieth."""
+    def each_call(self, program, kind, scenario, actions=ALWAYS):
+        """scenario() prepares and returns (attempt, judge); both run once for each call that the attempt makes."""
         for action in actions:
             calls = []
-            for at in range(1, CALLS_MOST, stride):
+            for at in range(1, CALLS_MOST):
                 attempt, judge = scenario()
                 self.seam.arm(program, kind, action, at, ERRORS[kind])
                 attempt()
