@@ -49,7 +49,9 @@ def with_jobs(site, mode):
 
 def warm(site, options):
     """Accounts to order for, and an order to copy."""
-    load(site.acme_load(options.mode, accounts="own", connections=max(site.workers, 4), count=40, names=1))
+    done = load(site.acme_load(options.mode, accounts="own", connections=max(site.workers, 4), count=40, names=1))
+    if done["errors"]:
+        raise Refused(f"{done['errors']} of 40 first orders failed, the first: {done['first_error']}")
 
 
 def sql_once(site, options, count):
