@@ -4,10 +4,13 @@
 
 #include <limits.h>
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #include "core/auto.h"
 
@@ -102,8 +105,51 @@ void digest_hmac_sha256(struct bytes key, struct bytes data, uint8_t ret_mac[DIG
         give_up("compute HMAC-SHA-256");
 }
 
-void random_bytes(uint8_t *ret_bytes, size_t size)
+static void draw(uint8_t *ret_bytes, size_t size)
 {
     if (size > INT_MAX || RAND_priv_bytes(ret_bytes, (int)size) != 1)
         give_up("give random bytes");
+}
+
+/* Drawn ahead, since a draw costs OpenSSL the same for 16 bytes as for 512. */
+struct stock {
+    size_t left;
+    uint8_t bytes[512];
+};
+
+/* Zero, and so empty, in a child of fork(2): no two processes hand out the same. Not in core
+ * dumps. NULL where the kernel cannot promise that. */
+static struct stock *stock_new(void)
+{
+    struct stock *stock = mmap(NULL, sizeof(*stock), PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (stock == MAP_FAILED)
+        return NULL;
+    if (madvise(stock, sizeof(*stock), MADV_WIPEONFORK) == 0 &&
+        madvise(stock, sizeof(*stock), MADV_DONTDUMP) == 0)
+        return stock;
+    (void)munmap(stock, sizeof(*stock));
+    return NULL;
+}
+
+void random_bytes(uint8_t *ret_bytes, size_t size)
+{
+    static struct stock *stock;
+    static bool tried;
+
+    if (!tried)
+        stock = stock_new();
+    tried = true;
+    if (!stock || size > sizeof(stock->bytes) / 8) {
+        draw(ret_bytes, size);
+        return;
+    }
+    if (stock->left < size) {
+        draw(stock->bytes, sizeof(stock->bytes));
+        stock->left = sizeof(stock->bytes);
+    }
+    stock->left -= size;
+    memcpy(ret_bytes, stock->bytes + stock->left, size);
+    OPENSSL_cleanse(stock->bytes + stock->left, size);
 }

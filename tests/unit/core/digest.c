@@ -4,6 +4,8 @@
 
 #include <criterion/criterion.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "core/auto.h"
 #include "core/memory.h"
@@ -57,6 +59,45 @@ Test(digest, algorithms_are_fetched_once)
     cr_expect_eq(EVP_MD_get_size(digest_algorithm_sha256()), 32);
     cr_expect_eq(EVP_MD_get_size(digest_algorithm_sha384()), 48);
     cr_expect_eq(EVP_MD_get_size(digest_algorithm_sha512()), 64);
+}
+
+/* Half of the stock is left when the child takes its share. */
+Test(digest, random_bytes_are_not_shared_with_a_child)
+{
+    uint8_t mine[16];
+    uint8_t others[16] = {0};
+    int ends[2];
+
+    random_bytes(mine, sizeof(mine));
+    cr_assert_eq(pipe(ends), 0);
+    const pid_t child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0) {
+        random_bytes(mine, sizeof(mine));
+        _exit(write(ends[1], mine, sizeof(mine)) == sizeof(mine) ? 0 : 1);
+    }
+    cr_assert_eq(read(ends[0], others, sizeof(others)), (ssize_t)sizeof(others));
+    for (size_t i = 0; i < 64; i++) {
+        random_bytes(mine, sizeof(mine));
+        cr_expect_neq(memcmp(mine, others, sizeof(mine)), 0, "draw %zu", i);
+    }
+    cr_assert_eq(waitpid(child, NULL, 0), child);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
+/* Across the end of the stock, at every place that it can have. */
+Test(digest, random_bytes_never_come_twice)
+{
+    uint8_t taken[512][16];
+
+    for (size_t i = 0; i < ARRAY_SIZE(taken); i++) {
+        uint8_t skipped[7];
+        random_bytes(skipped, i % sizeof(skipped));
+        random_bytes(taken[i], sizeof(taken[i]));
+        for (size_t k = 0; k < i; k++)
+            cr_expect_neq(memcmp(taken[i], taken[k], sizeof(taken[i])), 0, "%zu is %zu", i, k);
+    }
 }
 
 Test(digest, random_bytes_fill_all_and_differ)
