@@ -133,11 +133,22 @@ static void exchange(TALLOC_CTX *ctx, const struct web_host *host, const struct 
     talloc_free(request);
 }
 
+/* Where nothing is left unread, not even the end of the input, the connection can be closed at
+ * once. Otherwise libfcgi's close is needed: it says that no more will come, waits until the web
+ * server has closed, and so keeps it from meeting a reset before it has read the answer. */
+static void close_at_once_if_read(FCGX_Request *connection)
+{
+    if (FCGX_GetChar(connection->in) == EOF && FCGX_GetError(connection->in) == 0)
+        (void)FCGX_Detach(connection); /* always 0; the close is then a plain one */
+}
+
 static size_t fastcgi_read(void *source, uint8_t *into, size_t size)
 {
     FCGX_Request *connection = source;
     const int wanted = (int)least(size, (size_t)INT32_MAX); /* libfcgi counts in int */
     const int got = FCGX_GetStr((char *)into, wanted, connection->in);
+    if (got == wanted)
+        close_at_once_if_read(connection);
     return got > 0 ? (size_t)got : 0;
 }
 
