@@ -496,6 +496,86 @@ bool certificate_compose_ca(TALLOC_CTX *ctx, const struct issuer_facts *facts,
     return true;
 }
 
+/* The last common name of a Name, as text on ctx, or NULL: other string types are not taken. */
+static const char *common_name_of(TALLOC_CTX *ctx, struct bytes name)
+{
+    static const uint8_t oid_common_name[] = {0x55, 0x04, 0x03};
+    struct bytes set;
+    struct bytes attribute;
+    struct bytes oid;
+    struct bytes value;
+    const char *found = NULL;
+    uint8_t tag = 0;
+
+    (void)der_read_tag(&name, DER_SEQUENCE, &name);
+    while (der_read_tag(&name, DER_SET, &set))
+        while (der_read_tag(&set, DER_SEQUENCE, &attribute))
+            if (der_read_tag(&attribute, DER_OID, &oid) &&
+                der_read(&attribute, &tag, &value, NULL) &&
+                bytes_equal(oid, BYTES_OF(oid_common_name)) &&
+                (tag == DER_UTF8 || tag == DER_PRINTABLE || tag == DER_IA5) &&
+                !memchr(value.data, 0, value.size))
+                found = mem_text_n(ctx, (const char *)value.data, value.size);
+    return found && is_utf8_text(found) ? found : NULL;
+}
+
+/* "OCSP Responder for " and the CA's common name, as much of it as 64 characters hold. */
+static const char *responder_name(TALLOC_CTX *ctx, struct bytes ca_subject)
+{
+    const char *ca = common_name_of(ctx, ca_subject);
+    char *name = mem_printf(ctx, "OCSP Responder for %s", ca ? ca : "its CA");
+    size_t kept = 0;
+
+    for (size_t i = 0; i < rdn_bound("2.5.4.3") && name[kept]; i++)
+        kept += text_utf8_sequence(name + kept, strlen(name + kept));
+    name[kept] = '\0';
+    return name;
+}
+
+static void put_ocsp_extensions(struct der_writer *to, const struct issuer_facts *facts,
+                                struct bytes spki)
+{
+    uint8_t key_id[KEY_ID_SIZE];
+
+    put_authority_key_id(to, facts->ski);
+    key_identifier(spki, key_id);
+    put_subject_key_id(to, BYTES_OF(key_id));
+    put_ocsp_signing(to);
+    put_key_usage(to, USAGE_DIGITAL_SIGNATURE);
+    put_basic_constraints(to, false, -1);
+    wrap_extensions(to);
+}
+
+bool certificate_compose_ocsp(TALLOC_CTX *ctx, const struct issuer_facts *facts,
+                              const struct ocsp_wish *wish, int64_t life_max_s,
+                              const uint8_t serial[CERTIFICATE_SERIAL_SIZE], struct bytes *ret_tbs,
+                              struct fault *fault)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const struct rdn subject = {"2.5.4.3", RDN_UTF8, responder_name(scratch, facts->subject_der)};
+    struct life life = {wish->not_before, wish->not_after};
+    struct key_facts key;
+
+    if (!check_facts(facts, fault) || !check_serial(serial, fault) ||
+        !check_key(wish->spki, &key, fault) || !cut_life(facts, life, &life, fault))
+        return false;
+    if (life.not_after - life.not_before > life_max_s)
+        return refuse(fault, "not_after", "an OCSP responder may not live that long");
+
+    struct der_writer to;
+    der_start(&to, ctx, TBS_USUAL_SIZE);
+    put_ocsp_extensions(&to, facts, wish->spki);
+    der_put(&to, wish->spki);
+    put_name(&to, &subject, 1);
+    put_validity(&to, life);
+    der_put(&to, facts->subject_der);
+    put_signature_algorithm(&to, facts->algorithm);
+    put_version_and_serial(&to, serial);
+    der_wrap(&to, DER_SEQUENCE, 0);
+    *ret_tbs = der_finish(&to, ctx);
+    return true;
+}
+
 static void put_signature(struct der_writer *to, enum signature_algorithm algorithm,
                           struct bytes signature)
 {

@@ -111,6 +111,18 @@ bool certificate_compose_ca(TALLOC_CTX *ctx, const struct issuer_facts *facts,
                             const struct ca_wish *wish, enum signature_algorithm algorithm,
                             const uint8_t serial[CERTIFICATE_SERIAL_SIZE], struct bytes *ret_tbs,
                             struct fault *fault);
+/* The certificate of a delegated OCSP responder (RFC 6960 section 4.2.2.2, 04 section 12): named
+ * after its CA, with OCSPSigning and id-pkix-ocsp-nocheck, for nothing else. Refuses a life above
+ * `life_max_s`, since nobody asks whether it was revoked; cuts it to the CA's. */
+struct ocsp_wish {
+    struct bytes spki;
+    int64_t not_before;
+    int64_t not_after;
+};
+bool certificate_compose_ocsp(TALLOC_CTX *ctx, const struct issuer_facts *facts,
+                              const struct ocsp_wish *wish, int64_t life_max_s,
+                              const uint8_t serial[CERTIFICATE_SERIAL_SIZE], struct bytes *ret_tbs,
+                              struct fault *fault);
 /* SEQUENCE { tbs, AlgorithmIdentifier, BIT STRING }: certificates, CRLs, OCSP responses. */
 struct bytes signed_object_assemble(TALLOC_CTX *ctx, struct bytes tbs,
                                     enum signature_algorithm algorithm, struct bytes signature);

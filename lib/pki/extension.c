@@ -294,6 +294,21 @@ void put_no_rev_avail(struct der_writer *to)
     wrap_extension(to, ID_CE(56), false, mark);
 }
 
+void put_ocsp_signing(struct der_writer *to)
+{
+    static const uint8_t null[] = {DER_NULL, 0};
+    static const uint8_t nocheck[] = {0x06, 0x09, 0x2b, 0x06, 0x01, 0x05,
+                                      0x05, 0x07, 0x30, 0x01, 0x05};
+    size_t mark = der_mark(to);
+
+    der_put(to, BYTES_OF(null));
+    wrap_extension(to, (struct oid){nocheck, sizeof nocheck}, false, mark);
+    mark = der_mark(to);
+    put_ready(to, ID_KP(9));
+    der_wrap(to, DER_SEQUENCE, mark);
+    wrap_extension(to, ID_CE(37), false, mark);
+}
+
 void put_policies(struct der_writer *to, const struct text_list *oids)
 {
     const size_t mark = der_mark(to);

@@ -32,6 +32,9 @@ void put_authority_info(struct der_writer *to, const struct text_list *ocsp_urls
 void put_crl_points(struct der_writer *to, const struct text_list *urls);
 void put_must_staple(struct der_writer *to);
 void put_no_rev_avail(struct der_writer *to);
+/* OCSPSigning, which no bit of a leaf can ask for, and id-pkix-ocsp-nocheck (RFC 6960 section
+ * 4.2.2.2). */
+void put_ocsp_signing(struct der_writer *to);
 void put_policies(struct der_writer *to, const struct text_list *oids);
 /* Critical (RFC 5280 section 4.2.1.10). */
 void put_name_constraints(struct der_writer *to, const struct text_list *permitted_dns,
