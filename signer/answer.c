@@ -209,18 +209,41 @@ static bool answer_sign_leaf(struct call *call, struct fault *fault)
     return sign_and_record(call, key, facts->certificate_sha256, tbs, false, fault);
 }
 
+/* No name, usage or extension can be asked for, so none has to be refused. */
+static bool answer_sign_ocsp_responder(struct call *call, struct fault *fault)
+{
+    const struct certificate_wish asked = without_backdating(&call->request->leaf);
+    const struct ocsp_wish wish = {asked.spki, asked.not_before, asked.not_after};
+    uint8_t serial[CERTIFICATE_SERIAL_SIZE];
+    struct bytes tbs;
+    struct key *key = key_store_find(call->signer->keys, call->request->key_ref, fault);
+    const struct ca_facts *facts = key ? key_store_facts(call->signer->keys, key, fault) : NULL;
+
+    if (!facts)
+        return false;
+    draw_serial(serial);
+    if (!certificate_compose_ocsp(call->ctx, &facts->issuer, &wish, facts->ocsp_validity_s, serial,
+                                  &tbs, fault))
+        return false;
+    if (facts->signatures_per_hour > 0 &&
+        !rate_take(key->beside, call->peer->user, facts->signatures_per_hour, fault))
+        return false;
+    return sign_and_record(call, key, facts->certificate_sha256, tbs, false, fault);
+}
+
 static const struct {
     enum signer_kind kind;
     bool (*answer)(struct call *call, struct fault *fault);
 } answers[] = {
-    {SIGNER_PING,       answer_ping      },
-    {SIGNER_PUBLIC_KEY, answer_public_key},
-    {SIGNER_SIGN_LEAF,  answer_sign_leaf },
-    {SIGNER_SIGN_CRL,   answer_sign_crl  },
-    {SIGNER_GENERATE,   answer_generate  },
-    {SIGNER_SIGN_CA,    answer_sign_ca   },
-    {SIGNER_FORGET,     answer_forget    },
-    {SIGNER_FACTS,      answer_facts     },
+    {SIGNER_PING,                answer_ping               },
+    {SIGNER_PUBLIC_KEY,          answer_public_key         },
+    {SIGNER_SIGN_LEAF,           answer_sign_leaf          },
+    {SIGNER_SIGN_CRL,            answer_sign_crl           },
+    {SIGNER_SIGN_OCSP_RESPONDER, answer_sign_ocsp_responder},
+    {SIGNER_GENERATE,            answer_generate           },
+    {SIGNER_SIGN_CA,             answer_sign_ca            },
+    {SIGNER_FORGET,              answer_forget             },
+    {SIGNER_FACTS,               answer_facts              },
 };
 
 bool answer_request(struct call *call, struct fault *fault)

@@ -16,6 +16,7 @@
 #define MAX_LIST        256
 #define MAX_SIGNATURES  1000000000
 #define MAX_CRL_S       (366 * SECONDS_PER_DAY)
+#define MAX_OCSP_S      (366 * SECONDS_PER_DAY)
 #define KEY_ID_OCTETS   20
 
 /* The members as they stand in the file. */
@@ -31,6 +32,7 @@ struct facts_file {
     struct text_list excluded_dns;
     int64_t signatures_per_hour_per_peer;
     int64_t crl_validity_seconds;
+    int64_t ocsp_validity_seconds;
 };
 
 #define FACT(member) offsetof(struct facts_file, member)
@@ -47,6 +49,7 @@ static const struct member members[] = {
     {"excluded_dns",                 MEMBER_TEXTS,   OPTIONAL, FACT(excluded_dns)                },
     {"signatures_per_hour_per_peer", MEMBER_INTEGER, OPTIONAL, FACT(signatures_per_hour_per_peer)},
     {"crl_validity_seconds",         MEMBER_INTEGER, OPTIONAL, FACT(crl_validity_seconds)        },
+    {"ocsp_validity_seconds",        MEMBER_INTEGER, OPTIONAL, FACT(ocsp_validity_seconds)       },
 };
 
 static void *refuse(struct fault *fault, const char *member, const char *rule)
@@ -122,6 +125,8 @@ static bool check_file(const struct facts_file *file, struct fault *fault)
            check_range("signatures_per_hour_per_peer", file->signatures_per_hour_per_peer, 0,
                        MAX_SIGNATURES, fault) &&
            check_range("crl_validity_seconds", file->crl_validity_seconds, 0, MAX_CRL_S, fault) &&
+           check_range("ocsp_validity_seconds", file->ocsp_validity_seconds, 0, MAX_OCSP_S,
+                       fault) &&
            check_urls("ocsp_urls", &file->ocsp_urls, fault) &&
            check_urls("ca_issuers_urls", &file->ca_issuers_urls, fault) &&
            check_urls("crl_urls", &file->crl_urls, fault) &&
@@ -202,6 +207,8 @@ static struct ca_facts *make_facts(TALLOC_CTX *ctx, const struct facts_file *fil
     facts->signatures_per_hour = file->signatures_per_hour_per_peer;
     facts->crl_validity_s = file->crl_validity_seconds > 0 ? file->crl_validity_seconds
                                                            : CRL_VALIDITY_USUAL_S;
+    facts->ocsp_validity_s = file->ocsp_validity_seconds > 0 ? file->ocsp_validity_seconds
+                                                             : OCSP_VALIDITY_USUAL_S;
     return facts;
 }
 

@@ -218,16 +218,14 @@ bool signer_call(TALLOC_CTX *ctx, const char *socket_path, const struct signer_r
     return call(ctx, socket_path, request, -1, ret_reply, fault);
 }
 
-bool signer_sign_leaf(TALLOC_CTX *ctx, const char *socket_path, const char *key_ref,
-                      const struct certificate_wish *wish, struct bytes *ret_der,
-                      struct fault *fault)
+static bool call_for_certificate(TALLOC_CTX *ctx, const char *socket_path,
+                                 const struct signer_request *request, struct bytes *ret_der,
+                                 struct fault *fault)
 {
-    const struct signer_request request = {
-        .kind = SIGNER_SIGN_LEAF, .key_ref = key_ref, .leaf = *wish};
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     struct signer_reply reply = {0};
 
-    if (!signer_call(scratch, socket_path, &request, &reply, fault))
+    if (!signer_call(scratch, socket_path, request, &reply, fault))
         return false;
     if (reply.der.size == 0) {
         errno = EBADMSG;
@@ -235,6 +233,29 @@ bool signer_sign_leaf(TALLOC_CTX *ctx, const char *socket_path, const char *key_
     }
     *ret_der = bytes_copy(ctx, reply.der);
     return true;
+}
+
+bool signer_sign_leaf(TALLOC_CTX *ctx, const char *socket_path, const char *key_ref,
+                      const struct certificate_wish *wish, struct bytes *ret_der,
+                      struct fault *fault)
+{
+    const struct signer_request request = {
+        .kind = SIGNER_SIGN_LEAF, .key_ref = key_ref, .leaf = *wish};
+
+    return call_for_certificate(ctx, socket_path, &request, ret_der, fault);
+}
+
+bool signer_sign_ocsp_responder(TALLOC_CTX *ctx, const char *socket_path, const char *key_ref,
+                                const struct ocsp_wish *wish, struct bytes *ret_der,
+                                struct fault *fault)
+{
+    const struct signer_request request = {
+        .kind = SIGNER_SIGN_OCSP_RESPONDER,
+        .key_ref = key_ref,
+        .leaf = {.spki = wish->spki, .not_before = wish->not_before, .not_after = wish->not_after}
+    };
+
+    return call_for_certificate(ctx, socket_path, &request, ret_der, fault);
 }
 
 bool signer_sign_crl(TALLOC_CTX *ctx, const char *socket_path, const char *key_ref, int memfd,

@@ -14,6 +14,11 @@ bool signer_sign_leaf(TALLOC_CTX *ctx, const char *socket_path, const char *key_
                       const struct certificate_wish *wish, struct bytes *ret_der,
                       struct fault *fault);
 
+/* The certificate of an OCSP responder for that CA, DER on ctx. */
+bool signer_sign_ocsp_responder(TALLOC_CTX *ctx, const char *socket_path, const char *key_ref,
+                                const struct ocsp_wish *wish, struct bytes *ret_der,
+                                struct fault *fault);
+
 /* The signature over the TBSCertList in a memfd that is sealed against writing, on ctx. What the
  * signer asks of the list is in signer/answer_crl.c. */
 bool signer_sign_crl(TALLOC_CTX *ctx, const char *socket_path, const char *key_ref, int memfd,

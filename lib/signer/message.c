@@ -122,22 +122,24 @@ struct shape {
 };
 
 #define BIT(tag)     (UINT32_C(1) << (tag))
-#define LEAF_FIELDS  (BIT(12) - BIT(1))  /* 1 to 11 */
-#define CA_FIELDS    (BIT(19) - BIT(12)) /* 12 to 18 */
+#define LEAF_FIELDS  (BIT(12) - BIT(1))                    /* 1 to 11 */
+#define OCSP_FIELDS  (BIT(1) | BIT(3) | BIT(10) | BIT(11)) /* key_ref, spki, life */
+#define CA_FIELDS    (BIT(19) - BIT(12))                   /* 12 to 18 */
 #define CA_KEYS      (BIT(1) | BIT(21))
 #define GENERATE_ALL (BIT(19) | BIT(20))
 #define FACTS_ALL    (BIT(1) | BIT(22))
 #define REPLY_OK_ANY (BIT(8) - BIT(3)) /* 3 to 7 */
 
 static const struct shape request_shapes[] = {
-    {SIGNER_PING,       "ping",       0,            0      },
-    {SIGNER_PUBLIC_KEY, "public-key", BIT(1),       0      },
-    {SIGNER_SIGN_LEAF,  "sign-leaf",  LEAF_FIELDS,  0      },
-    {SIGNER_SIGN_CRL,   "sign-crl",   BIT(1),       0      },
-    {SIGNER_GENERATE,   "generate",   GENERATE_ALL, 0      },
-    {SIGNER_SIGN_CA,    "sign-ca",    CA_FIELDS,    CA_KEYS},
-    {SIGNER_FORGET,     "forget",     BIT(1),       0      },
-    {SIGNER_FACTS,      "facts",      FACTS_ALL,    0      },
+    {SIGNER_PING,                "ping",                0,            0      },
+    {SIGNER_PUBLIC_KEY,          "public-key",          BIT(1),       0      },
+    {SIGNER_SIGN_LEAF,           "sign-leaf",           LEAF_FIELDS,  0      },
+    {SIGNER_SIGN_CRL,            "sign-crl",            BIT(1),       0      },
+    {SIGNER_SIGN_OCSP_RESPONDER, "sign-ocsp-responder", OCSP_FIELDS,  0      },
+    {SIGNER_GENERATE,            "generate",            GENERATE_ALL, 0      },
+    {SIGNER_SIGN_CA,             "sign-ca",             CA_FIELDS,    CA_KEYS},
+    {SIGNER_FORGET,              "forget",              BIT(1),       0      },
+    {SIGNER_FACTS,               "facts",               FACTS_ALL,    0      },
 };
 
 static const struct shape reply_shapes[] = {

@@ -155,7 +155,8 @@ Test(signer_strangers, may_not_ask_the_wrong_socket)
     /* Every kind there is and is not, on both sockets, with nothing that could be signed in it. */
     for (unsigned kind = 0; kind <= 255; kind++) {
         const bool both = kind == SIGNER_PING || kind == SIGNER_PUBLIC_KEY;
-        const bool plain = both || kind == SIGNER_SIGN_LEAF || kind == SIGNER_SIGN_CRL;
+        const bool plain = both || kind == SIGNER_SIGN_LEAF || kind == SIGNER_SIGN_CRL ||
+                           kind == SIGNER_SIGN_OCSP_RESPONDER;
         const bool admin = both || kind == SIGNER_GENERATE || kind == SIGNER_SIGN_CA ||
                            kind == SIGNER_FORGET || kind == SIGNER_FACTS;
         const uint8_t frame[] = {0, 0, 0, 3, 1, kind, 0};
