@@ -92,6 +92,22 @@ char *time_to_rfc3339(TALLOC_CTX *ctx, int64_t unix_s)
                       (int)(second / 3600), (int)(second / 60 % 60), (int)(second % 60));
 }
 
+char *time_to_http(TALLOC_CTX *ctx, int64_t unix_s)
+{
+    static const char days[] =
+        "ThuFriSatSunMonTueWed"; /* the first of January 1970 was a Thursday */
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    const int64_t kept = most(INT64_C(0), unix_s);
+    char *iso = time_to_rfc3339(ctx, kept);
+    const int month = (iso[5] - '0') * 10 + iso[6] - '1';
+    char *text = mem_printf(ctx, "%.3s, %.2s %.3s %.4s %.8s GMT",
+                            days + 3 * (kept / SECONDS_PER_DAY % 7), iso + 8, months + 3 * month,
+                            iso, iso + 11);
+
+    talloc_free(iso);
+    return text;
+}
+
 /* Takes exactly `count` digits and, if `after` is none of "", one of its characters. */
 static bool take_number(const char **at, size_t count, const char *after, int64_t *ret)
 {

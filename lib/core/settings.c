@@ -19,7 +19,7 @@
 #define FAULTS_SHOWN    32
 #define EXIT_CONFIG     78 /* sysexits.h: EX_CONFIG */
 
-#define MINUTE 60000
+#define MINUTE INT64_C(60000)
 #define HOUR   (60 * MINUTE)
 #define MIB    1048576
 

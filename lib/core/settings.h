@@ -84,6 +84,15 @@ struct settings {
     int64_t crl_generation_interval_ms;
     bool crl_regenerate_on_revoke;
     int64_t crl_max_age_s;
+    const char *ocsp_responder_key_dir;
+    int64_t ocsp_responder_rotation_grace_ms;
+    int64_t ocsp_responder_validity_ms;
+    int64_t ocsp_response_validity_ms;
+    int64_t ocsp_rate_limit_per_ip_min;
+    const char *ocsp_rate_limit_status;
+    int64_t ocsp_edge_ttl_s;
+    int64_t ocsp_max_age_s;
+    const char *ocsp_refresh_socket;
     int64_t max_sans;
     const char *pki_base_url;
     const char *pki_publish_dir;

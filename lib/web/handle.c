@@ -72,7 +72,12 @@ static bool check_path(struct passage *passage, struct fault *fault)
 
     if (unknown && strchr(request->path, '%'))
         return fault_set(fault, ROUTE_UNKNOWN, NULL, "no such resource");
-    if (path_split(request, fault) && web_path_check_document(request, fault))
+    const char *below = passage->host->responder->raw_tail_below;
+    const bool split = below && text_starts(request->path, below)
+                           ? web_path_split_raw_tail(request, below, fault)
+                           : path_split(request, fault);
+
+    if (split && web_path_check_document(request, fault))
         return true;
     if (unknown && fault->reason == INPUT_MALFORMED) {
         const struct fault malformed = *fault;

@@ -95,20 +95,46 @@ bool path_split(struct request *request, struct fault *fault)
     return true;
 }
 
-bool web_path_check_document(const struct request *request, struct fault *fault)
+bool web_path_split_raw_tail(struct request *request, const char *below, struct fault *fault)
 {
-    const char *at = web_param_find(request->params, "DOCUMENT_URI");
+    const char *whole = request->path;
+    const char *tail = strchr(whole + strlen(below), '/');
 
-    if (!at)
-        return true;
-    for (size_t i = 0; i < request->segment_count; i++) {
+    if (!tail)
+        return path_split(request, fault);
+    request->path = mem_text_n(request, whole, (size_t)(tail - whole)); /* tail lies behind */
+    const bool split = path_split(request, fault);
+    request->path = whole;
+    if (!split)
+        return false;
+    if (request->segment_count == REQUEST_SEGMENTS_MAX)
+        return fault_set(fault, ROUTE_UNKNOWN, NULL, "no such resource");
+    request->segments[request->segment_count++] = mem_text(request, tail + 1);
+    request->raw_tail = true;
+    return true;
+}
+
+/* What follows the first `count` segments in DOCUMENT_URI, or NULL: they are others. */
+static const char *document_rest(const struct request *request, const char *at, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
         const size_t length = strlen(request->segments[i]);
         if (*at != '/' || strncmp(at + 1, request->segments[i], length) != 0)
-            break;
+            return NULL;
         at += 1 + length;
-        if (i + 1 == request->segment_count && *at == '\0')
-            return true;
     }
+    return at;
+}
+
+bool web_path_check_document(const struct request *request, struct fault *fault)
+{
+    const char *document = web_param_find(request->params, "DOCUMENT_URI");
+
+    if (!document)
+        return true;
+    const char *rest = document_rest(request, document, request->segment_count - request->raw_tail);
+    if (rest && *rest == (request->raw_tail ? '/' : '\0'))
+        return true;
     fault_set(fault, INPUT_MALFORMED, NULL, "Malformed path");
     return fault_cause(fault, "DOCUMENT_URI is another path");
 }

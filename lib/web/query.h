@@ -22,6 +22,9 @@ struct query {
  * already, and a 65th parameter. Empty pairs are skipped. Texts hang on ctx. */
 bool query_parse(TALLOC_CTX *ctx, const char *text, struct query *ret_query, struct fault *fault);
 
+/* Decodes %XX in place. False on a bad escape and on %00. */
+bool web_percent_decode(char *text);
+
 /* The value of that name, or NULL. */
 const char *query_value(const struct query *query, const char *name);
 

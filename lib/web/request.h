@@ -39,6 +39,7 @@ struct request {
     const char *query;  /* raw, "" when absent */
     char *segments[REQUEST_SEGMENTS_MAX]; /* percent-decoded once */
     size_t segment_count;
+    bool raw_tail; /* the last segment is the rest of the path, undecoded, perhaps empty */
 
     const struct route *route; /* NULL until one was found */
     struct {

@@ -406,6 +406,8 @@ static int serve(struct worker *worker)
     if (!worker_listen(worker, &fault))
         return cannot_start(&fault);
     worker_loop(worker);
+    if (worker->host.responder->stop)
+        worker->host.responder->stop(worker->host.worker, worker->host.db);
     return EX_OK;
 }
 

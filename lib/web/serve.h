@@ -16,6 +16,9 @@ struct responder {
     bool malformed_path_is_unknown; /* ACME: percent signs and the like are 404 */
     bool security_headers;          /* the six headers of 05 section 2.4 */
     int64_t statement_timeout_ms;   /* 0: 15 s */
+    /* "/ocsp/": below it and one segment more, the rest of the path is one segment as it came,
+     * slashes and escapes included (RFC 6960 appendix A.1 has base64 there). NULL: none. */
+    const char *raw_tail_below;
 
     /* What it may touch beyond what every responder may; NULL: nothing. */
     const struct confine_plan *confine;
@@ -41,6 +44,8 @@ struct responder {
     void (*refuse)(struct request *request, struct response *response, const struct fault *fault);
     /* After the answer has left, before the next accept and before the log line; may be NULL. */
     void (*finish)(struct request *request, struct response *response);
+    /* Once, after the last request of a worker that leaves by itself; may be NULL. */
+    void (*stop)(void *worker, struct db *db);
 };
 
 /* main() of every responder. Options: --version, --routes (prints method, pattern and access of

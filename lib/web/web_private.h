@@ -4,6 +4,7 @@
 #define CERTCTL_WEB_WEB_PRIVATE_H
 
 #include "core/digest.h"
+#include "web/query.h"
 #include "web/serve.h"
 
 #define WEB_URI_MAX    8192  /* bytes of REQUEST_URI, query included (05 section 1.5) */
@@ -49,9 +50,10 @@ bool web_request_check_size(const struct request *request, struct fault *fault);
 bool web_request_read_body(struct request *request, const struct web_input *input, int64_t limit,
                            struct fault *fault);
 
-/* Decodes %XX in place. False on a bad escape and on %00. */
-bool web_percent_decode(char *text);
-/* The decoded segments equal DOCUMENT_URI where the web server sent it (05 section 1.4, step 5). */
+/* As path_split, for a path below a responder's raw_tail_below. */
+bool web_path_split_raw_tail(struct request *request, const char *below, struct fault *fault);
+/* The decoded segments equal DOCUMENT_URI where the web server sent it (05 section 1.4, step 5). A
+ * raw tail is not compared: who sees the path decoded sees it in another form. */
 bool web_path_check_document(const struct request *request, struct fault *fault);
 
 /* Sets the six headers of 05 section 2.4. */

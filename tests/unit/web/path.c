@@ -113,3 +113,42 @@ Test(path, agrees_with_the_location_that_was_chosen)
                      documents[i].about);
     }
 }
+
+Test(path, a_raw_tail_is_left_alone)
+{
+    static const struct {
+        const char *path;
+        const char *document; /* or NULL */
+        size_t segments;      /* 0: refused */
+        const char *tail;
+    } tails[] = {
+        {"/ocsp/iss",            NULL,                           2, NULL        },
+        {"/ocsp/iss/",           NULL,                           3, ""          },
+        {"/ocsp/iss/MF%2Fo=",    "DOCUMENT_URI=/ocsp/iss/MF/o=", 3, "MF%2Fo="   },
+        {"/ocsp/iss/M//../%zz+", NULL,                           3, "M//../%zz+"},
+        {"/ocsp/iss/MF",         "DOCUMENT_URI=/ocsp/other/MF",  0, NULL        },
+        {"/ocsp/iss/MF",         "DOCUMENT_URI=/ocsp/iss",       0, NULL        },
+        {"/ocsp/../MF",          NULL,                           0, NULL        },
+        {"/ocsp//MF",            NULL,                           0, NULL        },
+        {"/ocsp/i%2fs/MF",       NULL,                           0, NULL        },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(tails); i++) {
+        AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+        struct request *request = mem_new(scratch, struct request);
+        char *params[] = {mem_text(scratch, tails[i].document), NULL};
+        struct fault fault = {0};
+
+        request->path = tails[i].path;
+        request->params = params;
+        const bool split = web_path_split_raw_tail(request, "/ocsp/", &fault) &&
+                           web_path_check_document(request, &fault);
+        cr_expect_eq(split, tails[i].segments > 0, "%s", tails[i].path);
+        if (!split)
+            continue;
+        cr_expect_eq(request->segment_count, tails[i].segments, "%s", tails[i].path);
+        cr_expect_eq(request->raw_tail, tails[i].tail != NULL);
+        if (tails[i].tail)
+            cr_expect_str_eq(request->segments[2], tails[i].tail);
+    }
+}
