@@ -109,12 +109,15 @@ static bool bootstrap_parse(int argc, char **argv, struct bootstrap_options *opt
     }
 }
 
-/* "{ca}" becomes the CA's id when that is known (lifecycle/ca_request.h). No OCSP URL before there
- * is a responder: a client that must ask where nobody answers refuses the certificate. */
-static void add_urls(TALLOC_CTX *ctx, const char *base_url, struct ca_bootstrap *wanted)
+/* "{ca}" becomes the CA's id when that is known (lifecycle/ca_request.h). The OCSP URL bears the
+ * issuer's: the web server keeps answers under that one name (04 section 11.2). */
+static void add_urls(TALLOC_CTX *ctx, const char *base_url, const char *issuer_id,
+                     struct ca_bootstrap *wanted)
 {
     if (!base_url)
         return;
+    text_list_add(ctx, &wanted->ocsp_urls,
+                  mem_printf(ctx, "%s/.well-known/pki/ocsp/%s", base_url, issuer_id));
     text_list_add(ctx, &wanted->crl_urls, mem_printf(ctx, "%s/.well-known/pki/crl/{ca}", base_url));
     text_list_add(ctx, &wanted->ca_issuers_urls,
                   mem_printf(ctx, "%s/.well-known/pki/ca/{ca}", base_url));
@@ -153,7 +156,7 @@ int ca_bootstrap_verb(struct admin *admin, int argc, char **argv)
 
     if (!bootstrap_parse(argc, argv, &options))
         return misused(argv[0]);
-    add_urls(admin->ctx, options.base_url, &options.wanted);
+    add_urls(admin->ctx, options.base_url, options.issuer_id, &options.wanted);
     AUTO(json_t) *body = ca_bootstrap_to_body(&options.wanted);
     const struct ca_request request = {"bootstrap", options.issuer_id, admin->actor, body};
     const char *id = id_new(admin->ctx, "car");

@@ -1,10 +1,12 @@
-/* jobs/crl_generation.c: builds the CRLs that are due, and publishes files on this host (07 section
- * 2, 04 section 9). Nobody else builds one (00 decision 53). */
+/* jobs/crl_generation.c: builds the CRLs that are due, publishes files on this host, and has the
+ * keys of OCSP responders certified (07 section 2, 04 sections 9 and 12). Nobody else does (00
+ * decision 53). */
 #include "core/auto.h"
 #include "core/log.h"
 
 #include "crl_build.h"
 #include "crl_publish.h"
+#include "ocsp_certificate.h"
 
 #include "core/banned.h"
 
@@ -46,7 +48,8 @@ static bool look(struct job_run *run, struct fault *fault)
         return true;
     }
     build_due(run, due);
-    return crl_publish(run, fault) && crl_due_next_ms(run, &run->look_again_ms, fault);
+    return ocsp_certify(run, fault) && crl_publish(run, fault) &&
+           crl_due_next_ms(run, &run->look_again_ms, fault);
 }
 
 static const struct confine_path confine_paths[] = {

@@ -1535,8 +1535,10 @@ CREATE TABLE ocsp_responders (
 -- The name that runbooks use (04 section 12).
 CREATE VIEW ocsp_responder_certs AS SELECT *, ''::text AS cert_subject FROM ocsp_responders;
 
-CREATE TABLE ocsp_response_cache (
-    issuer_id certctl_id NOT NULL REFERENCES issuers ON DELETE CASCADE,
+-- Answers that may be given again (04 section 10.6). A cache: nothing that must survive a crash, and no
+-- foreign keys, which would cost more than the signature that a row saves.
+CREATE UNLOGGED TABLE ocsp_response_cache (
+    issuer_id certctl_id NOT NULL,
     serial_hex hex_serial NOT NULL,
     hash_alg text NOT NULL DEFAULT 'sha1',
     response_der bytea NOT NULL,
@@ -1546,7 +1548,7 @@ CREATE TABLE ocsp_response_cache (
     this_update timestamptz NOT NULL,
     next_update timestamptz NOT NULL,
     generated_at timestamptz NOT NULL DEFAULT now(),
-    ca_id certctl_id REFERENCES ca_instances ON DELETE CASCADE,
+    ca_id certctl_id,
     responder_serial hex_serial,
     PRIMARY KEY (issuer_id, serial_hex, hash_alg)
 );

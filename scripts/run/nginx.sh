@@ -14,7 +14,15 @@ nginx_names()
     esac
 }
 
-# The one setting of the processes that the web server says to clients.
+# The settings of the processes that the web server keeps, too.
+nginx_ocsp_rate()
+{
+    nginx_rate=$(sed -n 's/^CERTCTL_OCSP_RATE_LIMIT_PER_IP_MIN=\([0-9]*\)$/\1/p' "$env_file")
+    nginx_rate=${nginx_rate:-1000}
+    [ "$nginx_rate" -gt 0 ] || nginx_rate=60000000 # no limit
+    printf '%s' "$nginx_rate"
+}
+
 nginx_crl_max_age()
 {
     nginx_age=$(sed -n 's/^CERTCTL_CRL_MAX_AGE=\([0-9]*\)$/\1/p' "$env_file")
@@ -36,6 +44,9 @@ nginx_fill()
         -e "s|@OPEN_RATE@|$rate|g" \
         -e "s|@OPEN_BURST@|$((rate * 2))|g" \
         -e "s|@PUBLISH_DIR@|$run_dir/pki|g" \
+        -e "s|@CACHE_DIR@|$run_dir/nginx/cache|g" \
+        -e "s|@OCSP_RATE@|$(nginx_ocsp_rate)|g" \
+        -e "s|@OCSP_BURST@|$(nginx_ocsp_rate)|g" \
         -e "s|@CRL_MAX_AGE@|$(nginx_crl_max_age)|g" \
         -e "s|@LISTEN4@|127.0.0.1:$port|g" \
         -e "s|@HTTP_LISTEN4@|127.0.0.1:$http_port|g" \
@@ -51,11 +62,13 @@ nginx_configure()
         nginx_listen6="s|@LISTEN6@|[::1]:$port|g" nginx_http_listen6="s|@HTTP_LISTEN6@|[::1]:$http_port|g"
     fi
     nginx_changed=no
-    for nginx_part in nginx.conf certctl.conf certctl-fastcgi.conf certctl-pki.conf; do
+    for nginx_part in nginx.conf certctl.conf certctl-fastcgi.conf certctl-pki.conf certctl-ocsp.conf; do
         if write_file "$run_dir/nginx/$nginx_part" 0644 root root "$(nginx_fill "$nginx_part")"; then
             nginx_changed=yes
         fi
     done
+    # OCSPResponse { unauthorized } for who asks too often
+    [ -s "$run_dir/nginx/ocsp-limited.der" ] || printf '0\003\n\001\006' >"$run_dir/nginx/ocsp-limited.der"
 }
 
 nginx_run()
@@ -78,6 +91,8 @@ nginx_reload()
 
 nginx_start()
 {
+    # one that a killed nginx left would be taken for somebody's
+    rm -f "$run_dir/run/ocsp-refresh.sock"
     nginx_test
     : >"$run_dir/log/nginx-start.log"
     nginx_run || die "nginx does not start on port $port" "$run_dir/log/nginx-start.log" \

@@ -81,6 +81,7 @@ place_table()
 0755 root root log
 0755 root root nginx
 0700 $www_user root nginx/temp
+0700 $www_user root nginx/cache
 0755 root root pid
 0755 root root pg
 0755 certctl-jobs certctl-jobs pki
@@ -94,6 +95,7 @@ place_table()
 0700 certctl-signer certctl-signer state/ca
 0700 certctl-ca certctl-ca state/ca-approvals
 2750 certctl-signer certctl-reconcile state/signer-log
+0700 certctl-pki certctl-pki state/ocsp
 END
 }
 

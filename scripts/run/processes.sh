@@ -103,6 +103,7 @@ signer       certctl-signer 2        certctl      certctl-signer
 signer-admin certctl-signer 1        certctl-ca   certctl-signer --admin
 END
     if is_root; then
+        echo "tick-pki certctl-pki 1 - certctl-tick --for=58s --jobs-dir=$run_dir/bin"
         echo "tick-ca certctl-ca 1 - certctl-tick --for=58s --jobs-dir=$run_dir/bin"
         echo "tick-reconcile certctl-reconcile 1 - certctl-tick --for=58s --jobs-dir=$run_dir/bin"
         echo "tick certctl-jobs 1 - certctl-tick --for=58s --jobs-dir=$run_dir/bin"
@@ -114,6 +115,7 @@ site-reload  $(is_root && echo root || echo "$me") 1 - certctl-site-reload --wai
 probe        certctl-probe  2        certctl-edge certctl-probe
 acme         certctl-acme   $workers certctl-edge certctl-acme
 api          certctl-api    2        certctl-edge certctl-api
+pki          certctl-pki    2        certctl-edge certctl-pki
 END
 }
 

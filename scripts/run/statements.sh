@@ -16,6 +16,8 @@ certctl-jobs certctl-job-crl-generation
 certctl-jobs certctl-job-site-certificate
 certctl-ca certctl-job-ca-hierarchy
 certctl-reconcile certctl-job-signer-reconcile
+certctl-pki certctl-pki
+certctl-pki certctl-job-ocsp-presign
 certctl-ca certctl-admin
 postgres certctl-admin key
 END

@@ -1,7 +1,7 @@
 # scripts/run/status.sh: status, logs, stop, destroy.
 # shellcheck shell=sh disable=SC2034,SC2154
 
-process_names="$web site-reload acme api probe tick tick-ca tick-reconcile signer-admin signer postgres"
+process_names="$web site-reload acme api pki probe tick tick-ca tick-pki tick-reconcile signer-admin signer postgres"
 
 need_run_dir()
 {

@@ -29,3 +29,6 @@ GRANT INSERT ON managed_certificates, certificate_versions, certificate_revocati
 -- replay_spend is not called without a nonce, but PostgreSQL wants the right for the expression.
 GRANT EXECUTE ON FUNCTION issuance_commit, issuance_discard, replay_spend TO certctl_jobs;
 GRANT SELECT (dedup_key), INSERT ON notification_events TO certctl_jobs;
+-- crl-generation has the keys of OCSP responders certified.
+GRANT SELECT, UPDATE (cert_pem, cert_serial, rotated_from, key_path, not_before, not_after, wanted_spki, wanted_key_path,
+  updated_at) ON ocsp_responders TO certctl_jobs;

@@ -1,0 +1,366 @@
+"""OCSP: what real clients accept, what is refused and how, revocations through the web server's cache, rotation of keys."""
+import base64
+import hashlib
+import http.client
+import json
+import os
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+import urllib.parse
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.x509 import ocsp
+
+from acme_client import Client, Key, b64u
+from stack import Stack
+from test_issuance import split
+
+PATH = "/.well-known/pki/ocsp/iss-local"
+MALFORMED, INTERNAL, TRY_LATER, UNAUTHORIZED = (bytes([0x30, 3, 0x0A, 1, n]) for n in (1, 2, 3, 6))
+MEDIA = "application/ocsp-request"
+GOOD, REVOKED, UNKNOWN = ocsp.OCSPCertStatus.GOOD, ocsp.OCSPCertStatus.REVOKED, ocsp.OCSPCertStatus.UNKNOWN
+
+
+def der(tag, *parts):
+    content = b"".join(parts)
+    size = len(content)
+    length = bytes([size]) if size < 128 else bytes([0x80 + (size.bit_length() + 7) // 8]) + size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([tag]) + length + content
+
+
+class OcspTest(unittest.TestCase):
+    """A stack of its own: tests stop its parts and turn its limits."""
+
+    env = {}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.stack = Stack(name="ocsp", env={"CERTCTL_ACME_SERVER_RATE_LIMIT_CONCURRENT_ORDERS": "0",
+                                            "CERTCTL_ACME_SERVER_RATE_LIMIT_ORDERS_PER_HOUR": "0",
+                                            "CERTCTL_OCSP_RATE_LIMIT_PER_IP_MIN": "0", **cls.env})
+        cls.addClassCleanup(cls.stack.stop, keep=bool(os.environ.get("CERTCTL_CHECK_KEEP")))
+        cls.stack.start()
+        cls.stack.sql("INSERT INTO certificate_profiles (id, name, issuer_id, must_staple) VALUES "
+                      "('prof-staple', 'Staple', 'iss-local', true) ON CONFLICT DO NOTHING")
+        cls.folder = tempfile.mkdtemp(dir=cls.stack.home)
+        cls.ca_id = cls.stack.value("SELECT id FROM issuing_cas WHERE issuer_id = 'iss-local'")
+        cls.acme = Client(cls.stack, "prof-test")
+        cls.acme.register()
+        chain, _ = cls.acme.obtain("first.ocsp.example.org")
+        leaf, ca = split(chain)[:2]
+        cls.ca = x509.load_pem_x509_certificate(ca.encode())
+        cls.ca_file = cls.write("ca.pem", ca)
+        cls.leaf = x509.load_pem_x509_certificate(leaf.encode())
+        cls.stack.wait(lambda: cls.ask(cls.leaf).response_status == ocsp.OCSPResponseStatus.SUCCESSFUL, what="the first answer")
+
+    @classmethod
+    def write(cls, name, text):
+        path = os.path.join(cls.folder, name)
+        with open(path, "w", encoding="ascii") as out:
+            out.write(text)
+        return path
+
+    @classmethod
+    def issue(cls, name):
+        chain, _ = cls.acme.obtain(name)
+        return x509.load_pem_x509_certificate(split(chain)[0].encode())
+
+    @classmethod
+    def revoke(cls, leaf, reason=4):
+        answer = cls.acme.post("/revoke-cert", {"certificate": b64u(leaf.public_bytes(Encoding.DER)), "reason": reason})
+        assert answer.status == 200, answer
+
+    @classmethod
+    def send(cls, method, path, body=None, headers=None, port=None):
+        wire = http.client.HTTPConnection("localhost", port or cls.stack.http_port, timeout=20)
+        try:
+            wire.putrequest(method, path, skip_accept_encoding=True)
+            for name, value in (headers or {}).items():
+                wire.putheader(name, value)
+            if body is not None:
+                wire.putheader("Content-Length", str(len(body)))
+            wire.endheaders(body)
+            answer = wire.getresponse()
+            answer.body = answer.read()
+            return answer
+        finally:
+            wire.close()
+
+    @classmethod
+    def post(cls, body, path=PATH, media=MEDIA):
+        return cls.send("POST", path, body, {"Content-Type": media} if media else {})
+
+    @classmethod
+    def request(cls, leaf, algorithm=None, nonce=None):
+        builder = ocsp.OCSPRequestBuilder().add_certificate(leaf, cls.ca, algorithm or hashes.SHA1())
+        if nonce is not None:
+            builder = builder.add_extension(x509.OCSPNonce(nonce), False)
+        return builder.build().public_bytes(Encoding.DER)
+
+    @classmethod
+    def ask(cls, leaf, algorithm=None, nonce=None):
+        answer = cls.post(cls.request(leaf, algorithm, nonce))
+        assert answer.status == 200, (answer.status, answer.body)
+        return ocsp.load_der_ocsp_response(answer.body)
+
+    @classmethod
+    def get(cls, leaf, algorithm=None):
+        return cls.send("GET", PATH + "/" + urllib.parse.quote(base64.b64encode(cls.request(leaf, algorithm)).decode(), safe=""))
+
+    def assertStatus(self, body, status):
+        self.assertEqual(ocsp.load_der_ocsp_response(body).certificate_status, status)
+
+    def cert_id(self, serial, algorithm="sha1", null=True, ca=None):
+        ca = ca or self.ca
+        oid = {"sha1": "06052b0e03021a", "sha256": "0609608648016503040201", "md5": "06082a864886f70d0205"}[algorithm]
+        key = ca.public_key()
+        bits = x509.SubjectKeyIdentifier.from_public_key(key).digest if algorithm == "sha1" else None
+        if bits is None:
+            bits = hashlib.new(algorithm, key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)).digest()
+        return der(0x30, der(0x30, bytes.fromhex(oid), b"\x05\x00" if null else b""),
+                   der(4, hashlib.new(algorithm, ca.subject.public_bytes()).digest()), der(4, bits), serial)
+
+    def number(self, value):
+        return der(2, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+
+    def whole(self, *ids, extensions=b"", before=b"", after=b""):
+        return der(0x30, der(0x30, before, der(0x30, *(der(0x30, one) for one in ids)), extensions), after)
+
+    def nonce(self, content, critical=False):
+        return der(0xA2, der(0x30, der(0x30, bytes.fromhex("06092b0601050507300102"), b"\x01\x01\xff" if critical else b"", der(4, content))))
+
+
+class Accepted(OcspTest):
+    """Clients of others."""
+
+    def openssl(self, *arguments, issuer=None):
+        done = subprocess.run(["openssl", "ocsp", "-issuer", issuer or self.ca_file, "-CAfile", self.stack.root_pem, "-url",
+                               self.stack.http_url + PATH, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn("Response verify OK", done.stdout)
+        return done.stdout
+
+    def test_openssl(self):
+        files = [self.write(f"leaf{n}.pem", self.issue(f"openssl{n}.ocsp.example.org").public_bytes(Encoding.PEM).decode()) for n in range(3)]
+        for more in ([], ["-no_nonce"], ["-sha256"], ["-sha256", "-no_nonce"], ["-sha512"]):
+            said = self.openssl(*more, "-cert", files[0])
+            self.assertIn(": good", said)
+            self.assertNotIn("no nonce in response", said)
+        three = self.openssl("-cert", files[0], "-cert", files[1], "-cert", files[2])
+        self.assertEqual(three.count(": good"), 3)
+
+    def test_the_ca_itself(self):
+        """By the responder of its parent (RFC 6960 section 4.2.2.2: issued directly by the CA of the certificate)."""
+        self.assertIn(": good", self.openssl("-cert", self.ca_file, issuer=self.stack.root_pem))
+
+    def test_gnutls(self):
+        leaf = self.write("gnutls.pem", self.issue("gnutls.ocsp.example.org").public_bytes(Encoding.PEM).decode())
+        for more in ([], ["--nonce"]):
+            done = subprocess.run(["ocsptool", f"--ask={self.stack.http_url}{PATH}", "--load-issuer", self.ca_file, "--load-cert", leaf,
+                                   "--load-trust", self.ca_file, *more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+            self.assertEqual(done.returncode, 0, done.stdout)
+            self.assertIn("Certificate Status: good", done.stdout)
+            self.assertRegex(done.stdout, "Verifying OCSP Response: Success|Signature Algorithm: ECDSA-SHA256")
+
+    def test_every_form_of_get(self):
+        answers = set()
+        leaf = self.issue("get.ocsp.example.org")
+        raw = base64.b64encode(self.request(leaf)).decode()
+        for tail in (raw, raw.rstrip("="), urllib.parse.quote(raw, safe=""), urllib.parse.quote(raw, safe="/+="),
+                     raw.replace("+", "-").replace("/", "_"), raw.replace("+", "%20"), "/" + raw, f"{leaf.serial_number:x}",
+                     f"{leaf.serial_number:X}", f"0x00{leaf.serial_number:x}"):
+            answer = self.send("GET", f"{PATH}/{tail}")
+            self.assertEqual((answer.status, answer.headers["Content-Type"]), (200, "application/ocsp-response"), tail)
+            self.assertStatus(answer.body, GOOD)
+            answers.add(ocsp.load_der_ocsp_response(answer.body).serial_number)
+        self.assertEqual(answers, {leaf.serial_number})
+        for name in (self.ca_id, "iss-local"):
+            self.assertStatus(self.send("GET", f"/.well-known/pki/ocsp/{name}/{raw}").body, GOOD)
+
+    def test_slashes_in_base64(self):
+        """A serial is imported whose request has slashes, two of them side by side, and plus signs in its base64."""
+        found = {}
+        for n in range(1, 200000):
+            serial = (n * 0x9E3779B97F4A7C15F39CC0605CEDC835) % (1 << 126)
+            text = base64.b64encode(self.whole(self.cert_id(self.number(serial)))).decode()
+            tail = text[-24:]
+            if "//" in tail and "+" in tail:
+                found = {"serial": serial, "text": text}
+                break
+        self.assertTrue(found)
+        self.stack.sql("INSERT INTO certificate_versions (id, certificate_id, issuer_id, ca_id, serial_number, not_before, not_after, "
+                       f"fingerprint_sha256, pem_chain) SELECT 'cv-slash', certificate_id, issuer_id, ca_id, '{found['serial']:x}', not_before, "
+                       f"not_after, repeat('e', 64), '' FROM certificate_versions WHERE serial_number = '{self.leaf.serial_number:x}'")
+        for tail in (found["text"], urllib.parse.quote(found["text"], safe=""), urllib.parse.quote(found["text"], safe="/")):
+            self.assertStatus(self.send("GET", f"{PATH}/{tail}").body, GOOD)
+
+    def test_cert_ids_are_echoed(self):
+        for algorithm in ("sha1", "sha256"):
+            for null in (True, False):
+                body = self.whole(self.cert_id(self.number(self.leaf.serial_number), algorithm, null))
+                answer = self.post(body)
+                self.assertStatus(answer.body, GOOD)
+                self.assertIn(body[8:], answer.body)
+
+    def test_nonces(self):
+        one = self.cert_id(self.number(self.leaf.serial_number))
+        for size, status in ((1, 200), (32, 200), (33, 200), (128, 200)):
+            for wrapped in (True, False):
+                value = der(4, b"n" * size) if wrapped else b"n" * size
+                answer = self.post(self.whole(one, extensions=self.nonce(value)))
+                self.assertEqual(answer.status, status)
+                self.assertStatus(answer.body, GOOD)
+                self.assertIn(self.nonce(value)[2 if len(value) < 100 else 3:], answer.body)
+                self.assertEqual(answer.headers["Cache-Control"], "no-store")
+        for size in (0, 129):
+            answer = self.post(self.whole(one, extensions=self.nonce(der(4, b"n" * size))))
+            self.assertEqual((answer.status, answer.body), (200, MALFORMED))
+
+    def test_headers(self):
+        leaf = self.issue("headers.ocsp.example.org")
+        answer = self.get(leaf)
+        response = ocsp.load_der_ocsp_response(answer.body)
+        self.assertEqual(answer.headers["ETag"], f'"{hashlib.sha256(answer.body).hexdigest()}"')
+        self.assertRegex(answer.headers["Cache-Control"], r"^max-age=\d+, public, no-transform, must-revalidate$")
+        self.assertEqual(answer.headers["Last-Modified"], response.this_update.strftime("%a, %d %b %Y %H:%M:%S GMT"))
+        self.assertEqual(answer.headers["Expires"], response.next_update.strftime("%a, %d %b %Y %H:%M:%S GMT"))
+        self.assertIsNone(answer.headers["X-Accel-Expires"])
+        self.assertLessEqual(len(answer.body), 800)
+        path = PATH + "/" + base64.b64encode(self.request(leaf)).decode()
+        for headers in ({"If-None-Match": answer.headers["ETag"]}, {"If-None-Match": f'"x", W/{answer.headers["ETag"]}'}):
+            again = self.send("GET", path, headers=headers)
+            self.assertEqual((again.status, again.body), (304, b""))
+        head = self.send("HEAD", path)
+        self.assertEqual((head.status, head.body), (200, b""))
+
+    def test_must_staple_and_stapling(self):
+        """A certificate that must be stapled; curl --cert-status believes the stapled answer."""
+        acme = Client(self.stack, "prof-staple")
+        acme.register()
+        key = Key().private
+        chain, _ = acme.obtain("localhost", key=key)
+        leaf = x509.load_pem_x509_certificate(split(chain)[0].encode())
+        feature = leaf.extensions.get_extension_for_class(x509.TLSFeature).value
+        self.assertEqual(list(feature), [x509.TLSFeatureType.status_request])
+        access = leaf.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+        urls = [one.access_location.value for one in access if one.access_method == x509.oid.AuthorityInformationAccessOID.OCSP]
+        self.assertEqual(urls, [self.stack.http_url + PATH])
+        chain_file = self.write("staple.pem", chain)
+        key_file = self.write("staple.key", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
+        port = self.stack.port + 1 if self.stack.port + 1 != self.stack.http_port else self.stack.port + 2
+        server = subprocess.Popen(["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", chain_file, "-cert_chain", chain_file, "-key",
+                                   key_file, "-status_url", self.stack.http_url + PATH, "-status", "-www", "-CAfile", self.ca_file],
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        try:
+            time.sleep(0.5)
+            done = subprocess.run(["curl", "-sv", "--noproxy", "*", "--cert-status", "--cacert", self.stack.root_pem, f"https://localhost:{port}/"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, timeout=20)
+        finally:
+            server.terminate()
+            said = server.communicate(timeout=10)[0].decode(errors="replace")
+        self.assertEqual(done.returncode, 0, done.stderr + said)
+        self.assertIn("SSL certificate status: good (0)", done.stderr)
+
+
+class Refused(OcspTest):
+    """04 section 10.1, row by row."""
+
+    def assertOcsp(self, answer, status, body):
+        self.assertEqual((answer.status, answer.body), (status, body))
+        self.assertEqual(answer.headers["Content-Type"], "application/ocsp-response")
+        self.assertEqual(answer.headers["Cache-Control"], "no-store")
+
+    def assertJson(self, answer, status, error):
+        self.assertEqual(answer.status, status, answer.body)
+        self.assertEqual(answer.headers["Content-Type"], "application/json")
+        self.assertIn(error, json.loads(answer.body)["error"])
+
+    def test_method(self):
+        for path in (PATH, PATH + "/00"):
+            for method in ("PUT", "DELETE", "PATCH"):
+                answer = self.send(method, path, b"")
+                self.assertJson(answer, 405, "method not allowed")
+                self.assertIn("GET", answer.headers["Allow"])
+
+    def test_media_type(self):
+        body = self.request(self.leaf)
+        self.assertJson(self.post(self.request(self.leaf, nonce=b"x"), media="application/json"), 415, "Content-Type must be application/ocsp-request, got")
+        for media in (None, MEDIA, MEDIA + "; charset=binary", "Application/OCSP-Request"):
+            self.assertStatus(self.post(body, media=media).body, GOOD)
+
+    def test_length(self):
+        self.assertEqual(self.post(b"0" * 16385).status, 413)
+        self.assertOcsp(self.post(b"0" * 16384), 400, MALFORMED)
+
+    def test_no_request(self):
+        for path in (PATH, PATH + "/"):
+            self.assertJson(self.send("GET", path), 400, "Issuer ID and serial number are required")
+        self.assertOcsp(self.post(b""), 400, MALFORMED)
+
+    def test_issuer(self):
+        self.assertJson(self.post(self.request(self.leaf), path="/.well-known/pki/ocsp/iss-none"), 404, "issuer not found: iss-none")
+        self.stack.sql("INSERT INTO issuers (id, name, type) VALUES ('iss-remote', 'Remote', 'VaultPKI') ON CONFLICT DO NOTHING")
+        self.assertJson(self.post(self.request(self.leaf), path="/.well-known/pki/ocsp/iss-remote"), 501, "issuer type VaultPKI does not support OCSP")
+
+    def test_der(self):
+        good = self.request(self.leaf)
+        one = self.cert_id(self.number(self.leaf.serial_number))
+        for about, body in {
+                "garbage": b"garbage", "a byte behind": good + b"\0", "cut": good[:-1], "indefinite": b"\x30\x80" + good[2:] + b"\0\0",
+                "v2": self.whole(one, before=der(0xA0, der(2, b"\x01"))), "empty list": self.whole(),
+                "17 requests": self.whole(*[one] * 17), "critical": self.whole(one, extensions=der(0xA2, der(0x30, der(
+                    0x30, bytes.fromhex("06032a0304"), b"\x01\x01\xff", der(4, b"\x05\x00"))))),
+                "two nonces": self.whole(one, extensions=der(0xA2, der(0x30, *[self.nonce(der(4, b"n"))[4:]] * 2)))}.items():
+            with self.subTest(about):
+                self.assertOcsp(self.post(body), 400, MALFORMED)
+        self.assertEqual(self.post(self.whole(*[one] * 16)).status, 200)
+
+    def test_base64(self):
+        raw = base64.b64encode(self.request(self.leaf)).decode()
+        for about, tail in {"no base64": "M!!!", "cut": raw[:-5], "double-encoded": urllib.parse.quote(urllib.parse.quote(raw, safe=""), safe=""),
+                            "dots": "MF/../" + raw, "a bad escape": raw + "%zz", "too long": "M" * 2049, "NUL": raw + "%00",
+                            "a line feed": raw[:20] + "%0A" + raw[20:], "a serial above 20 octets": "f" * 41}.items():
+            with self.subTest(about):
+                answer = self.send("GET", f"{PATH}/{tail}")
+                self.assertEqual(answer.status, 400, answer.body)
+                if answer.headers["Content-Type"] == "application/ocsp-response":
+                    self.assertOcsp(answer, 400, MALFORMED)
+        self.assertOcsp(self.send("GET", f"{PATH}/{urllib.parse.quote(urllib.parse.quote(raw, safe=''), safe='')}"), 400, MALFORMED)
+
+    def test_foreign(self):
+        serial = self.number(self.leaf.serial_number)
+        ours = self.cert_id(serial)
+        hash_of_name = hashlib.sha1(self.ca.subject.public_bytes()).digest()
+        self.assertOcsp(self.post(self.whole(ours.replace(hash_of_name, b"\1" * 20))), 200, UNAUTHORIZED)
+        self.assertOcsp(self.post(self.whole(self.cert_id(serial, "md5"))), 200, UNAUTHORIZED)
+        root = x509.load_pem_x509_certificate(open(self.stack.root_pem, "rb").read())
+        self.assertOcsp(self.post(self.whole(ours, self.cert_id(serial, ca=root))), 200, UNAUTHORIZED)
+        self.assertOcsp(self.post(self.whole(self.cert_id(serial, ca=root)), path=f"/.well-known/pki/ocsp/{self.ca_id}"), 200, UNAUTHORIZED)
+
+    def test_unknown(self):
+        for about, serial in {"never issued": self.number(1 << 100), "negative": b"\x02\x01\xff", "above 20 octets": self.number(1 << 161),
+                              "of the other CA": self.number(self.ca.serial_number)}.items():
+            with self.subTest(about):
+                answer = self.post(self.whole(self.cert_id(serial)))
+                self.assertEqual(answer.status, 200)
+                self.assertIn(b"\x82\x00", answer.body)
+        self.assertStatus(self.send("GET", f"{PATH}/{1 << 100:x}").body, UNKNOWN)
+
+    def test_database_away(self):
+        """500 and internalError, and as before when it is back."""
+        self.stack.run("stop", "postgres")
+        try:
+            answer = self.post(self.request(self.leaf, nonce=b"away"))
+            self.assertOcsp(answer, 500, INTERNAL)
+        finally:
+            self.stack.run("up")
+        self.assertEqual(self.ask(self.leaf, nonce=b"back").certificate_status, GOOD)
+
+
+if __name__ == "__main__":
+    unittest.main()
