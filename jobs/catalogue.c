@@ -17,6 +17,7 @@ static const struct job_entry catalogue[] = {
     {"ca-hierarchy",     25, "certctl-ca",        "certctl_ca",        JOB_SINGLETON, true },
     {"signer-reconcile", 32, "certctl-reconcile", "certctl_reconcile", JOB_PARALLEL,  true },
     {"ocsp-presign",     27, "certctl-pki",       "certctl_pki",       JOB_PARALLEL,  true },
+    {"ocsp-refresh",     26, "certctl-jobs",      "certctl_jobs",      JOB_PARALLEL,  true },
 };
 
 const struct job_entry *job_catalogue(size_t *ret_count)

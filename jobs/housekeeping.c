@@ -27,6 +27,13 @@ STATEMENT(housekeeping_runs,
 STATEMENT(housekeeping_runs_old, "SELECT count(*) AS items FROM scheduler_runs "
                                  "WHERE started_at < now() - interval '7 days'");
 
+/* $1 batch. */
+STATEMENT(housekeeping_invalidations,
+          "DELETE FROM ocsp_invalidations WHERE id IN (SELECT id FROM ocsp_invalidations "
+          "WHERE created_at < now() - interval '7 days' LIMIT $1::bigint)");
+STATEMENT(housekeeping_invalidations_old, "SELECT count(*) AS items FROM ocsp_invalidations "
+                                          "WHERE created_at < now() - interval '7 days'");
+
 /* The number in column "items" of a statement without parameters; -1 when it failed. */
 static int64_t count_of(struct job_run *run, const struct statement *statement, struct fault *fault)
 {
@@ -69,10 +76,12 @@ static bool say_what_is_old(struct job_run *run, struct fault *fault)
 {
     const int64_t requests = count_of(run, &housekeeping_idempotency_old, fault);
     const int64_t runs = count_of(run, &housekeeping_runs_old, fault);
+    const int64_t invalidations = count_of(run, &housekeeping_invalidations_old, fault);
 
     job_would("delete", "api_idempotency", requests);
     job_would("delete", "scheduler_runs", runs);
-    return requests >= 0 && runs >= 0;
+    job_would("delete", "ocsp_invalidations", invalidations);
+    return requests >= 0 && runs >= 0 && invalidations >= 0;
 }
 
 static bool keep_house(struct job_run *run, struct fault *fault)
@@ -86,6 +95,7 @@ static bool keep_house(struct job_run *run, struct fault *fault)
     good &= call(run, &housekeeping_partitions_drop, fault);
     good &= delete_old(run, &housekeeping_idempotency, fault);
     good &= delete_old(run, &housekeeping_runs, fault);
+    good &= delete_old(run, &housekeeping_invalidations, fault);
     return good;
 }
 

@@ -4,17 +4,19 @@
 #include "core/clock.h"
 #include "core/id.h"
 #include "core/memory.h"
+#include "pki/ocsp_edge.h"
 
 #include "core/banned.h"
 
 /* A version of a compromised key appeared between reading and commit: so often we read again. */
 #define STALE_TRIES 5
+/* What telling the web server may cost the asker; the job tells it again (04 section 8.3). */
+#define EDGE_US INT64_C(10000)
 
-STATEMENT(
-    revocation_commit,
-    "SELECT revoke_commit($1, $2::timestamptz, $3::text[], $4::text[], $5::text[], $6::text[], "
-    "$7::text[], $8::text[], $9, $10::timestamptz, $11::timestamptz, $12::boolean, $13, $14, $15, "
-    "$16::inet, $17) AS outcome");
+STATEMENT(revocation_commit,
+          "SELECT outcome, refresh FROM revoke_commit($1, $2::timestamptz, $3::text[], $4::text[], "
+          "$5::text[], $6::text[], $7::text[], $8::text[], $9, "
+          "$10::timestamptz, $11::timestamptz, $12::boolean, $13, $14, $15, $16::inet, $17)");
 STATEMENT(revocation_subject,
           "SELECT version_id, serial_number, revoked, same_key_versions, same_key_serials "
           "  FROM revocables WHERE version_id = $1");
@@ -99,10 +101,11 @@ static const char *outcome_after_all(TALLOC_CTX *ctx, struct db *db, const char 
     return rows && row_bool(rows, 0, "entered") ? "revoked" : NULL;
 }
 
-/* The database's word, or NULL. */
+/* The database's word, or NULL; *ret_refresh what revoke_commit says of the web servers. */
 static const char *revoke_once(TALLOC_CTX *ctx, struct db *db, const struct settings *settings,
                                const struct revoke_request *request,
-                               const struct revocable *subject, struct fault *fault)
+                               const struct revocable *subject, struct text_list *ret_refresh,
+                               struct fault *fault)
 {
     const bool compromised = takes_the_key(request);
     const int64_t now_s = clock_now_s();
@@ -117,8 +120,45 @@ static const char *revoke_once(TALLOC_CTX *ctx, struct db *db, const struct sett
         INSTANT(now_s), INSTANT(request->invalidity_date), BOOLEAN(compromised),
         TEXT(compromised ? "same_key" : "version"), TEXT(request->actor), TEXT(request->actor_type),
         TEXT(settings->audit_record_ip ? request->source_ip : NULL), TEXT(request->request_id));
-    return rows ? row_text(rows, 0, "outcome")
-                : outcome_after_all(ctx, db, batch.ids.items[0], fault);
+    if (!rows)
+        return outcome_after_all(ctx, db, batch.ids.items[0], fault);
+    *ret_refresh = row_texts(ctx, rows, 0, "refresh");
+    return row_text(rows, 0, "outcome");
+}
+
+/* "issuer serial name-sha1 key-sha1 name-sha256 key-sha256" */
+static bool target_from_text(TALLOC_CTX *ctx, const char *text, struct ocsp_edge_target *ret)
+{
+    const struct text_list parts = text_split(ctx, text, ' ');
+
+    if (parts.count != 6)
+        return false;
+    ret->issuer_id = parts.items[0];
+    ret->serial = parts.items[1];
+    return hex_to_bytes(ctx, parts.items[2], &ret->name_sha1) &&
+           hex_to_bytes(ctx, parts.items[3], &ret->key_sha1) &&
+           hex_to_bytes(ctx, parts.items[4], &ret->name_sha256) &&
+           hex_to_bytes(ctx, parts.items[5], &ret->key_sha256);
+}
+
+/* So that whoever hears of the revocation hears of it from OCSP too, on this host. Never more than
+ * an attempt: ocsp-refresh does it for certain, here and on other hosts. */
+static void refresh_edge(TALLOC_CTX *ctx, const struct settings *settings,
+                         const struct text_list *refresh)
+{
+    const int64_t deadline_us = clock_monotonic_us() + EDGE_US;
+    struct ocsp_edge_target target;
+    struct fault ignored = {0};
+
+    if (refresh->count == 0 || settings->ocsp_refresh_socket[0] != '/' ||
+        settings->ocsp_edge_ttl_s == 0)
+        return;
+    struct ocsp_edge *edge = ocsp_edge_open(ctx, settings->ocsp_refresh_socket, &ignored);
+    for (size_t i = 0; edge && i < refresh->count; i++)
+        if (target_from_text(ctx, refresh->items[i], &target) &&
+            !ocsp_edge_refresh(edge, &target, deadline_us, &ignored))
+            break;
+    talloc_free(edge);
 }
 
 static bool refuse_outcome(const char *outcome, struct fault *fault)
@@ -139,10 +179,11 @@ bool lifecycle_revoke(TALLOC_CTX *ctx, struct db *db, const struct settings *set
                       const struct revoke_request *request, struct fault *fault)
 {
     struct revocable subject = *request->subject;
+    struct text_list refresh = {0};
     const char *outcome = NULL;
 
     for (int i = 0; i < STALE_TRIES; i++) {
-        outcome = revoke_once(ctx, db, settings, request, &subject, fault);
+        outcome = revoke_once(ctx, db, settings, request, &subject, &refresh, fault);
         if (!outcome)
             return false;
         if (!text_equal(outcome, "stale"))
@@ -155,6 +196,8 @@ bool lifecycle_revoke(TALLOC_CTX *ctx, struct db *db, const struct settings *set
     if (!text_equal(outcome, "revoked"))
         return refuse_outcome(outcome, fault);
     db_wake(db, "crl-generation");
+    db_wake(db, "ocsp-refresh");
+    refresh_edge(ctx, settings, &refresh);
     db_wake(db, "notification-process");
     return true;
 }

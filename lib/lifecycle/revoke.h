@@ -45,7 +45,8 @@ struct revoke_request {
 /* One transaction: the revocation with its CRL entry, the certificate's state, marks for CRL and
  * OCSP, audit and notices. A compromised key is blocked, and every unexpired version of it is
  * revoked with this one, where the asker speaks for the key: an account does not, since the CSR
- * that it ordered with may be somebody else's. Afterwards the CRL job is woken.
+ * that it ordered with may be somebody else's. Afterwards the CRL job is woken, and the
+ * web server of this host told, within 10 ms, what its kept OCSP answers now are.
  *
  * ALREADY_REVOKED: nothing changed, but the nonce is spent. ACME_BAD_NONCE: replay. DATABASE_BUSY:
  * versions of the key kept appearing; nothing changed. An uncertain commit was looked after: after

@@ -14,6 +14,7 @@ certctl-jobs certctl-job-rate-limit-gc
 certctl-jobs certctl-job-acme-gc
 certctl-jobs certctl-job-crl-generation
 certctl-jobs certctl-job-site-certificate
+certctl-jobs certctl-job-ocsp-refresh
 certctl-ca certctl-job-ca-hierarchy
 certctl-reconcile certctl-job-signer-reconcile
 certctl-pki certctl-pki

@@ -27,11 +27,14 @@ SELECT v.id AS version_id, v.certificate_id, v.issuer_id, v.ca_id, v.serial_numb
 --          already    it was revoked before: nothing written but the spent nonce
 --          stale      p_block, and there are more versions of the key: nothing written, read again
 --          bad_nonce  replay
+--
+-- refresh: what web servers may have kept of OCSP, one text a revocation: issuer, serial, and the four
+-- hashes by which requests name the CA.
 CREATE OR REPLACE FUNCTION revoke_commit(
   p_nonce text, p_nonce_expires timestamptz, p_versions text[], p_entries text[], p_ids text[], p_audits text[],
   p_mails text[], p_hooks text[], p_reason text, p_revoked_at timestamptz, p_invalidity timestamptz, p_block boolean,
   p_scope text, p_actor text, p_actor_type text, p_source_ip inet, p_request text,
-  OUT outcome text)
+  OUT outcome text, OUT refresh text[])
   LANGUAGE plpgsql AS $$
 DECLARE
   key_hash text;
@@ -121,5 +124,10 @@ BEGIN
   UPDATE ca_instances c
      SET crl_dirty_since = coalesce(c.crl_dirty_since, now())
    WHERE c.id IN (SELECT r.ca_id FROM certificate_revocations r WHERE r.id = ANY (done));
+  SELECT array_agg(concat_ws(' ', r.issuer_id, r.serial_number, encode(c.name_sha1, 'hex'), encode(c.key_sha1, 'hex'),
+                             encode(c.name_sha256, 'hex'), encode(c.key_sha256, 'hex')) ORDER BY r.id = p_ids[1] DESC, r.id)
+    INTO refresh
+    FROM certificate_revocations r JOIN ca_instances c ON c.id = r.ca_id
+   WHERE r.id = ANY (done);
   outcome := 'revoked';
 END $$;

@@ -32,3 +32,6 @@ GRANT SELECT (dedup_key), INSERT ON notification_events TO certctl_jobs;
 -- crl-generation has the keys of OCSP responders certified.
 GRANT SELECT, UPDATE (cert_pem, cert_serial, rotated_from, key_path, not_before, not_after, wanted_spki, wanted_key_path,
   updated_at) ON ocsp_responders TO certctl_jobs;
+-- ocsp-refresh; and housekeeping, which drops what it has done with.
+GRANT SELECT, DELETE ON ocsp_invalidations TO certctl_jobs;
+GRANT SELECT, INSERT, UPDATE ON ocsp_edge_cursors TO certctl_jobs;

@@ -1,5 +1,6 @@
 """OCSP: what real clients accept, what is refused and how, revocations through the web server's cache, rotation of keys."""
 import base64
+import datetime
 import hashlib
 import http.client
 import json
@@ -360,6 +361,248 @@ class Refused(OcspTest):
         finally:
             self.stack.run("up")
         self.assertEqual(self.ask(self.leaf, nonce=b"back").certificate_status, GOOD)
+
+
+class Revoked(OcspTest):
+    """From the revocation's answer to what anybody hears, through what the web server keeps."""
+
+    def forms(self, leaf):
+        """The nine requests whose answers may be kept (04 section 11.2)."""
+        serial = self.number(leaf.serial_number)
+        bodies = [self.whole(self.cert_id(serial, algorithm, null)) for algorithm in ("sha1", "sha256") for null in (True, False)]
+        tails = [urllib.parse.quote(base64.b64encode(body).decode(), safe="") for body in bodies] + [f"{leaf.serial_number:x}"]
+        return [lambda body=body: self.post(body) for body in bodies] + [lambda tail=tail: self.send("GET", f"{PATH}/{tail}") for tail in tails]
+
+    def assertAll(self, leaf, status):
+        for form in self.forms(leaf):
+            answer = form()
+            self.assertEqual(answer.status, 200)
+            self.assertStatus(answer.body, status)
+
+    def test_every_kept_answer_is_replaced(self):
+        leaf = self.issue("kept.ocsp.example.org")
+        for _ in range(2):
+            self.assertAll(leaf, GOOD)
+        if self.stack.web == "nginx":  # they are kept indeed: nobody is behind
+            self.stack.run("stop", "pki")
+            try:
+                self.assertAll(leaf, GOOD)
+                self.assertEqual(self.post(self.request(leaf, nonce=b"n")).status, 502)
+            finally:
+                self.stack.run("up")
+        self.revoke(leaf)
+        began = time.monotonic()
+        self.stack.wait(lambda: all(ocsp.load_der_ocsp_response(form().body).certificate_status == REVOKED for form in self.forms(leaf)),
+                        1, "revoked in every form")
+        print(f"# revoked in every form {time.monotonic() - began:.3f} s after the revocation's answer")
+        response = self.ask(leaf)
+        self.assertEqual(response.revocation_reason, x509.ReasonFlags.superseded)
+        self.assertAlmostEqual(response.revocation_time.timestamp(), response.produced_at.timestamp(), delta=60)
+        self.stack.wait(lambda: self.listed(leaf), 10, "the next CRL has it")
+
+    def listed(self, leaf):
+        answer = self.send("GET", "/.well-known/pki/crl/iss-local")
+        return answer.status == 200 and x509.load_der_x509_crl(answer.body).get_revoked_certificate_by_serial_number(leaf.serial_number)
+
+    def test_no_stale_good(self):
+        """POSTs from four threads all the while: no good is heard later than a second after the revocation's answer."""
+        leaf = self.issue("stale.ocsp.example.org")
+        body = self.request(leaf)
+        stop = threading.Event()
+        heard = []
+
+        def listen():
+            while not stop.is_set():
+                asked = time.monotonic()
+                answer = self.post(body)
+                heard.append((asked, ocsp.load_der_ocsp_response(answer.body).certificate_status if answer.status == 200 else answer.status))
+        threads = [threading.Thread(target=listen) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        time.sleep(1)
+        self.revoke(leaf)
+        revoked = time.monotonic()
+        time.sleep(8)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        late = [asked - revoked for asked, status in heard if asked > revoked and status != REVOKED]
+        self.assertEqual([status for _, status in heard if status not in (GOOD, REVOKED)], [])
+        self.assertEqual([delay for delay in late if delay > 1], [])
+        self.assertGreater(len(heard), 500)
+
+    def test_the_job_alone(self):
+        """A revocation of which only the rows tell, as on another host, and one that comes while the job is killed."""
+        for kill in (False, True):
+            leaf = self.issue(f"job{kill}.ocsp.example.org".lower())
+            self.assertAll(leaf, GOOD)
+            serial = f"{leaf.serial_number:x}"
+            if kill:
+                self.stack.kill("certctl-job-ocsp-refresh")
+            self.stack.sql(f"""
+                WITH v AS (SELECT * FROM certificate_versions WHERE serial_number = '{serial}'),
+                     i AS (INSERT INTO ocsp_invalidations (issuer_id, ca_id, serial_hex) SELECT issuer_id, ca_id, serial_number FROM v)
+                INSERT INTO certificate_revocations (id, certificate_id, serial_number, issuer_id, ca_id, not_after, reason, revoked_by)
+                SELECT 'rev-{serial}', certificate_id, serial_number, issuer_id, ca_id, not_after, 'superseded', 'test' FROM v""")
+            self.stack.wait(lambda leaf=leaf: ocsp.load_der_ocsp_response(self.post(self.request(leaf)).body).certificate_status == REVOKED,
+                            20, "told by the job")
+            self.assertAll(leaf, REVOKED)
+
+    def test_orphans_and_discarded(self):
+        """A revocation without a version counts; a lifted one does not (04 section 10.3)."""
+        for number, (source, lifted, status) in enumerate((("orphan", "NULL", REVOKED), ("discarded", "NULL", REVOKED), ("discarded", "now()", UNKNOWN))):
+            serial = 0xABC000 + number
+            self.stack.sql("INSERT INTO certificate_revocations (id, source, serial_number, issuer_id, ca_id, reason, revoked_by, lifted_at) VALUES "
+                           f"('rev-{serial}', '{source}', '{serial:x}', 'iss-local', '{self.ca_id}', 'unspecified', 'test', {lifted})")
+            answer = self.post(self.whole(self.cert_id(self.number(serial))))
+            self.assertStatus(answer.body, status)
+
+    def test_a_stored_good_is_dead_on_arrival(self):
+        leaf = self.issue("stored.ocsp.example.org")
+        path = f"/.well-known/pki/ocsp/{self.ca_id}"  # under the CA's own id nothing is kept in front
+        self.assertStatus(self.post(self.request(leaf)).body, GOOD)
+        serial = f"{leaf.serial_number:x}"
+        rows = f"SELECT cert_status FROM ocsp_response_cache WHERE serial_hex = '{serial}'"
+        self.stack.wait(lambda: (time.sleep(1.1), self.ask(leaf, nonce=b"x"), self.stack.value(rows))[2] == "good", what="the answer is stored")
+        self.stack.sql("INSERT INTO certificate_revocations (id, certificate_id, serial_number, issuer_id, ca_id, not_after, reason, revoked_by) "
+                       f"SELECT 'rev-{serial}', certificate_id, serial_number, issuer_id, ca_id, not_after, 'keyCompromise', 'test' "
+                       f"FROM certificate_versions WHERE serial_number = '{serial}'")
+        self.assertEqual(self.stack.value(rows), "good")
+        self.assertStatus(self.post(self.request(leaf), path=path).body, REVOKED)
+
+    def test_a_key_takes_its_certificates_along(self):
+        """keyCompromise by the key's holder: each certificate of the key, in OCSP at once."""
+        key = Key()
+        leaves = []
+        for n in range(2):
+            chain, _ = self.acme.obtain(f"key{n}.ocsp.example.org", key=key.private)
+            leaves.append(x509.load_pem_x509_certificate(split(chain)[0].encode()))
+            self.assertStatus(self.post(self.request(leaves[n])).body, GOOD)
+        answer = self.acme.post("/revoke-cert", {"certificate": b64u(leaves[0].public_bytes(Encoding.DER)), "reason": 1}, key=key, kid=None, jwk=key.jwk())
+        self.assertEqual(answer.status, 200, answer)
+        for leaf in leaves:
+            self.stack.wait(lambda leaf=leaf: ocsp.load_der_ocsp_response(self.post(self.request(leaf)).body).certificate_status == REVOKED, 1, "revoked")
+
+    def test_nonces_are_never_kept(self):
+        body = self.request(self.leaf, nonce=b"the same")
+        first, second = self.post(body), self.post(body)
+        self.assertNotEqual(first.body, second.body)  # signed twice: ECDSA is random
+
+
+class Rotation(OcspTest):
+    """Keys and certificates of responders."""
+
+    def serials(self):
+        return dict(self.stack.sql("SELECT ca_id, cert_serial FROM ocsp_responders ORDER BY 1"))
+
+    def make_due(self):
+        self.stack.sql("UPDATE ocsp_responders SET not_after = now() + interval '1 day'")
+
+    def under_load(self, disturb):
+        stop = threading.Event()
+        bad = []
+        count = [0]
+        leaf = self.leaf
+
+        def load():
+            while not stop.is_set():
+                answer = self.post(self.request(leaf, nonce=os.urandom(16)))
+                count[0] += 1
+                try:
+                    if ocsp.load_der_ocsp_response(answer.body).certificate_status != GOOD:
+                        bad.append(answer.body)
+                except ValueError:
+                    bad.append((answer.status, answer.body))
+        threads = [threading.Thread(target=load) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            disturb()
+        finally:
+            time.sleep(1.5)
+            stop.set()
+            for thread in threads:
+                thread.join()
+        self.assertEqual(bad, [])
+        return count[0]
+
+    def test_1_the_certificate(self):
+        der_cert = self.ask(self.leaf).certificates[0]
+        usage = der_cert.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        self.assertEqual(list(usage), [x509.oid.ExtendedKeyUsageOID.OCSP_SIGNING])
+        der_cert.extensions.get_extension_for_class(x509.OCSPNoCheck)
+        self.assertLessEqual(der_cert.not_valid_after - der_cert.not_valid_before, datetime.timedelta(days=31))
+        self.assertEqual(der_cert.issuer, self.ca.subject)
+        self.assertEqual(self.stack.value(f"SELECT count(*) FROM ocsp_responders WHERE cert_serial = '{der_cert.serial_number:x}'"), "1")
+        self.assertStatus(self.post(self.whole(self.cert_id(self.number(der_cert.serial_number)))).body, GOOD)
+
+    def test_2_under_load(self):
+        seen = [self.serials()]
+
+        def rotate():
+            for _ in range(3):
+                self.make_due()
+                self.stack.wait(lambda: all(self.serials()[ca] != serial for ca, serial in seen[-1].items()), 30, "new responders")
+                seen.append(self.serials())
+                self.stack.wait(lambda: f"{self.ask(self.leaf, nonce=b'n').certificates[0].serial_number:x}" == seen[-1][self.ca_id], 5, "in use")
+        count = self.under_load(rotate)
+        self.assertGreater(count, 300)
+        rows = self.stack.value("SELECT count(*) FROM audit_events WHERE action = 'ocsp_responder_rotated'")
+        self.assertGreaterEqual(int(rows), 8)
+
+    def test_3_killed_in_the_middle(self):
+        """kill -9 of both jobs at all sorts of moments: never a lost answer, and in the end one good responder for each CA."""
+        def kill():
+            for n in range(12):
+                self.make_due()
+                time.sleep(0.05 * n)
+                self.stack.kill("certctl-job-ocsp-presign")
+                if n % 3 == 0:
+                    self.stack.kill("certctl-job-crl-generation")
+            good = ("SELECT count(*) FROM ocsp_responders WHERE not_after > now() + interval '20 days' AND wanted_spki IS NULL "
+                    "AND cert_pem IS NOT NULL")
+            self.stack.wait(lambda: self.stack.value(good) == "2", 60, "responders are good again")
+        self.under_load(kill)
+
+    def test_4_gone(self):
+        """The runbook's DELETE: tryLater for a moment, then a new key of mode 0600, and nobody else can read it."""
+        self.stack.sql("DELETE FROM ocsp_responder_certs")
+        time.sleep(1.1)
+        statuses = set()
+        self.stack.wait(lambda: (statuses.add(self.post(self.request(self.leaf, nonce=b"g")).body), self.ask(self.leaf, nonce=b"g").response_status)[1]
+                        == ocsp.OCSPResponseStatus.SUCCESSFUL, 30, "an answer again")
+        folder = os.path.join(self.stack.dir, "state", "ocsp")
+        self.assertEqual(os.stat(folder).st_mode & 0o777, 0o700)
+        for name in os.listdir(folder):
+            self.assertEqual(os.stat(os.path.join(folder, name)).st_mode & 0o777, 0o600, name)
+
+    def test_5_old_files_go(self):
+        folder = os.path.join(self.stack.dir, "state", "ocsp")
+        named = {row[0] for row in self.stack.sql("SELECT key_path FROM ocsp_responders")}
+        self.stack.sql("UPDATE ocsp_responders SET updated_at = now() - interval '25 hours'")
+        for name in os.listdir(folder):
+            os.utime(os.path.join(folder, name), (1, time.time() - 90000))
+        self.stack.kill("certctl-job-ocsp-presign")  # the next one tidies at once
+        self.stack.wait(lambda: {os.path.join(folder, name) for name in os.listdir(folder)} == named, 30, "only the keys in use")
+
+
+class Limited(OcspTest):
+    """The limit of one address, in the responder and in front."""
+
+    env = {"CERTCTL_OCSP_RATE_LIMIT_PER_IP_MIN": "300"}
+
+    def test_limit(self):
+        bodies = []
+        began = time.monotonic()
+        for n in range(700):
+            answer = self.post(self.request(self.leaf, nonce=b"%06d" % n))
+            bodies.append(answer.body)
+            if answer.body == UNAUTHORIZED:
+                self.assertEqual((answer.status, answer.headers["Content-Type"], answer.headers["Retry-After"]),
+                                 (200, "application/ocsp-response", "60"))
+        allowed = len(bodies) - bodies.count(UNAUTHORIZED)
+        self.assertGreaterEqual(allowed, 240)
+        self.assertLessEqual(allowed, 300 + 60 + (time.monotonic() - began) * 5 + 20)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,270 @@
+/* lib/pki/ocsp_edge.c: see ocsp_edge.h. As much of HTTP/1.1 as a web server of ours speaks. */
+#include "pki/ocsp_edge.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "core/auto.h"
+#include "core/clock.h"
+#include "core/memory.h"
+#include "core/text.h"
+#include "pki/ocsp.h"
+
+#include "core/banned.h"
+
+#define PATH_BEGINS "/.well-known/pki/ocsp/"
+#define BUFFER_SIZE 32768
+
+struct ocsp_edge {
+    int fd;
+    size_t used;
+    char buffer[BUFFER_SIZE]; /* what came and was not counted yet */
+};
+
+static void *failed(struct fault *fault, const char *what)
+{
+    const int error = errno;
+
+    fault_set(fault, NET_CONNECTION, NULL, "the web server's cache cannot be told");
+    errno = error;
+    return fault_cause_errno(fault, what);
+}
+
+/* Writing. */
+
+static char *put_head(char *text, const char *method, const char *issuer, const char *tail)
+{
+    return mem_append(text,
+                      "%s " PATH_BEGINS "%s%s HTTP/1.1\r\nHost: localhost\r\n"
+                      "Cache-Control: no-cache\r\n",
+                      method, issuer, tail);
+}
+
+/* base64 in a path: the slashes stay, as the usual clients leave them; what a plus sign would be is
+ * nobody's question, since the web server's key is the decoded path. */
+static char *escape(TALLOC_CTX *ctx, const char *base64)
+{
+    char *text = mem_text(ctx, "/");
+
+    for (; *base64; base64++)
+        text = *base64 == '+'   ? mem_append(text, "%%2B")
+               : *base64 == '=' ? mem_append(text, "%%3D")
+                                : mem_append(text, "%c", *base64);
+    return text;
+}
+
+static struct bytes join(TALLOC_CTX *ctx, struct bytes all, struct bytes more)
+{
+    uint8_t *data = mem_array(ctx, uint8_t, all.size + more.size);
+
+    if (all.size > 0)
+        memcpy(data, all.data, all.size);
+    memcpy(data + all.size, more.data, more.size);
+    return (struct bytes){data, all.size + more.size};
+}
+
+/* One CertID, asked for by POST and by GET. */
+static struct bytes put_both(TALLOC_CTX *ctx, struct bytes all, const char *issuer,
+                             const struct ocsp_cert_id *id)
+{
+    const struct bytes der = ocsp_request_encode(ctx, ocsp_cert_id_encode(ctx, id));
+    char *post = put_head(mem_text(ctx, ""), "POST", issuer, "");
+    char *get = put_head(mem_text(ctx, ""), "GET", issuer,
+                         escape(ctx, base64_from_bytes(ctx, der)));
+
+    post = mem_append(post, "Content-Type: application/ocsp-request\r\nContent-Length: %zu\r\n\r\n",
+                      der.size);
+    get = mem_append(get, "\r\n");
+    all = join(ctx, all, bytes_of_text(post));
+    all = join(ctx, all, der);
+    return join(ctx, all, bytes_of_text(get));
+}
+
+struct bytes ocsp_edge_requests(TALLOC_CTX *ctx, const struct ocsp_edge_target *target)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const char *digits = target->serial;
+    struct ocsp_cert_id id = {0};
+    struct bytes all = {0};
+
+    if (!hex_to_bytes(scratch, mem_printf(scratch, "%s%s", strlen(digits) % 2 ? "0" : "", digits),
+                      &id.serial))
+        return all; /* no serial of ours */
+    for (int i = 0; i < 4; i++) {
+        const bool sha1 = i < 2;
+        id.hash = sha1 ? OCSP_SHA1 : OCSP_SHA256;
+        id.null_parameters = i % 2 == 0;
+        id.name_hash = sha1 ? target->name_sha1 : target->name_sha256;
+        id.key_hash = sha1 ? target->key_sha1 : target->key_sha256;
+        all = put_both(scratch, all, target->issuer_id, &id);
+    }
+    char *brief = put_head(mem_text(scratch, ""), "GET", target->issuer_id,
+                           mem_printf(scratch, "/%s", target->serial));
+    brief = mem_append(brief, "\r\n");
+    return bytes_copy(ctx, join(scratch, all, bytes_of_text(brief)));
+}
+
+/* Connecting. */
+
+static int release(struct ocsp_edge *edge)
+{
+    (void)close(edge->fd);
+    return 0;
+}
+
+static int connect_unix(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    if (strlen(path) >= sizeof address.sun_path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    AUTO_FD fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    /* The cast is the sockets interface's own; a full backlog answers EAGAIN at once. */
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) != 0)
+        return -1;
+    return TAKE_FD(fd);
+}
+
+/* Numbers alone: who may be asked is on this host, and no name is looked up for it. */
+static int connect_loopback(const char *place)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const char *colon = strrchr(place, ':');
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    int64_t port = 0;
+
+    errno = EINVAL;
+    if (!colon || !text_to_integer(colon + 1, 1, 65535, &port))
+        return -1;
+    const char *host = mem_text_n(scratch, place, (size_t)(colon - place)); /* behind place */
+    if (inet_pton(AF_INET, text_equal(host, "localhost") ? "127.0.0.1" : host, &address.sin_addr) !=
+        1)
+        return -1;
+    address.sin_port = htons((uint16_t)port); /* within its limits */
+    AUTO_FD fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) != 0)
+        return -1;
+    return TAKE_FD(fd);
+}
+
+struct ocsp_edge *ocsp_edge_open(TALLOC_CTX *ctx, const char *place, struct fault *fault)
+{
+    const int fd = place[0] == '/' ? connect_unix(place) : connect_loopback(place);
+
+    if (fd < 0)
+        return failed(fault, place);
+    struct ocsp_edge *edge = mem_new(ctx, struct ocsp_edge);
+    edge->fd = fd;
+    talloc_set_destructor(edge, release);
+    return edge;
+}
+
+/* Waiting for answers. */
+
+static bool wait_for(const struct ocsp_edge *edge, short events, int64_t deadline_us)
+{
+    struct pollfd watched = {.fd = edge->fd, .events = events};
+    const int64_t left_us = deadline_us - clock_monotonic_us();
+
+    errno = ETIMEDOUT;
+    if (left_us <= 0)
+        return false;
+    return poll(&watched, 1, (int)least(left_us / 1000 + 1, INT64_C(60000))) > 0;
+}
+
+static bool send_all(const struct ocsp_edge *edge, struct bytes data, int64_t deadline_us)
+{
+    while (data.size > 0) {
+        const ssize_t sent = send(edge->fd, data.data, data.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent < 0 && errno != EAGAIN && errno != EINTR)
+            return false;
+        if (sent < 0 && !wait_for(edge, POLLOUT, deadline_us))
+            return false;
+        if (sent > 0)
+            data = (struct bytes){data.data + sent, data.size - (size_t)sent};
+    }
+    return true;
+}
+
+/* The length of the body that a head announces; false: none does, and where it ends is unknown. */
+static bool body_length(const char *head, const char *end, size_t *ret_length)
+{
+    for (const char *at = head; at < end; at++) {
+        int64_t length = 0;
+        if (strncasecmp(at, "\r\nContent-Length: ", 18) != 0)
+            continue;
+        for (at += 18; *at >= '0' && *at <= '9' && length < BUFFER_SIZE; at++)
+            length = length * 10 + *at - '0';
+        *ret_length = (size_t)length; /* at most ten times BUFFER_SIZE */
+        return true;
+    }
+    return false;
+}
+
+/* Takes one answer from the front of the buffer. *ret_broken: it is none that we can read. */
+static bool take_answer(struct ocsp_edge *edge, bool *ret_broken)
+{
+    edge->buffer[edge->used] = '\0';
+    const char *end = strstr(edge->buffer, "\r\n\r\n");
+    size_t length = 0;
+
+    *ret_broken = !end && edge->used == BUFFER_SIZE - 1;
+    if (!end)
+        return false;
+    if (!body_length(edge->buffer, end, &length) ||
+        (size_t)(end - edge->buffer) + 4 + length >= BUFFER_SIZE) {
+        *ret_broken = true;
+        return false;
+    }
+    const size_t whole = (size_t)(end - edge->buffer) + 4 + length;
+    if (edge->used < whole)
+        return false;
+    memmove(edge->buffer, edge->buffer + whole, edge->used - whole);
+    edge->used -= whole;
+    return true;
+}
+
+static bool receive(struct ocsp_edge *edge, int64_t deadline_us)
+{
+    const ssize_t got = recv(edge->fd, edge->buffer + edge->used, BUFFER_SIZE - 1 - edge->used,
+                             MSG_DONTWAIT);
+
+    if (got > 0)
+        edge->used += (size_t)got; /* positive */
+    if (got == 0)
+        errno = ECONNRESET;
+    return got > 0 ||
+           (got < 0 && (errno == EAGAIN || errno == EINTR) && wait_for(edge, POLLIN, deadline_us));
+}
+
+bool ocsp_edge_refresh(struct ocsp_edge *edge, const struct ocsp_edge_target *target,
+                       int64_t deadline_us, struct fault *fault)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const struct bytes requests = ocsp_edge_requests(scratch, target);
+    bool broken = false;
+
+    if (requests.size == 0)
+        return true;
+    if (!send_all(edge, requests, deadline_us))
+        return failed(fault, "sending");
+    for (int answers = 0; answers < OCSP_EDGE_REQUESTS;) {
+        if (take_answer(edge, &broken)) {
+            answers++;
+            continue;
+        }
+        errno = EBADMSG;
+        if (broken || !receive(edge, deadline_us))
+            return failed(fault, "the answers");
+    }
+    return true;
+}

@@ -1,0 +1,33 @@
+/* lib/pki/ocsp_edge.h: telling this host's web server that an OCSP answer is another now (04
+ * section 11). What it may keep are answers to requests that can be written down from issuer and
+ * serial: the nine below. Each is sent again by a way on which it does not look at what it has. */
+#ifndef CERTCTL_PKI_OCSP_EDGE_H
+#define CERTCTL_PKI_OCSP_EDGE_H
+
+#include "core/bytes.h"
+#include "core/fault.h"
+
+struct ocsp_edge_target {
+    const char *issuer_id;
+    const char *serial; /* canonical hex */
+    struct bytes name_sha1;
+    struct bytes key_sha1;
+    struct bytes name_sha256;
+    struct bytes key_sha256;
+};
+
+#define OCSP_EDGE_REQUESTS 9
+
+/* The whole of them in HTTP/1.1, one after the other, on ctx. */
+struct bytes ocsp_edge_requests(TALLOC_CTX *ctx, const struct ocsp_edge_target *target);
+
+/* A connection to the web server. A talloc object that closes. */
+struct ocsp_edge;
+/* `place`: an absolute path of a unix socket, or host:port (loopback). NET_CONNECTION. */
+struct ocsp_edge *ocsp_edge_open(TALLOC_CTX *ctx, const char *place, struct fault *fault);
+/* Sends all nine and waits for their answers, until `deadline_us` (monotonic). False: the
+ * connection cannot be used any more. NET_CONNECTION. */
+bool ocsp_edge_refresh(struct ocsp_edge *edge, const struct ocsp_edge_target *target,
+                       int64_t deadline_us, struct fault *fault);
+
+#endif
