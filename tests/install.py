@@ -138,7 +138,7 @@ class Install(unittest.TestCase):
                       re.findall(r"(?m)^d (\S+)\s+(\d{4})\s+(\S+)\s+(\S+)$", read(TOP, "systemd/tmpfiles.conf")))
         for ours, theirs in (("run/jobs", "/run/certctl/jobs"), ("run/wake", "/run/certctl/wake"),
                              ("state/ca", "/var/lib/certctl/ca"), ("state/ca-approvals", "/var/lib/certctl/ca-approvals"),
-                             ("state/signer-log", "/var/log/certctl"), ("pki", "/var/cache/certctl/pki")):
+                             ("state/signer-log", "/var/log/certctl"), ("pki", "/var/cache/certctl/pki"), ("state/ocsp", "/var/lib/certctl/ocsp")):
             self.assertEqual(system[theirs], place[ours], theirs)
 
     def test_workers(self):
@@ -202,10 +202,14 @@ class Install(unittest.TestCase):
         self.assertEqual(os.stat(f"{root}{etc}/edge.apache").st_mode & 0o777, 0o600)
         for folder, _, names in os.walk(root + etc):  # the scratch directory stands for /
             for name in names:
+                if name.endswith(".der"):
+                    continue
                 path = os.path.join(folder, name)
                 text = re.sub(r"/var/log/\w+/", f"{root}/logs/", read(path).replace(etc + "/", f"{root}{etc}/"))
                 text = text.replace("/var/lib/certctl/", f"{root}/var/lib/certctl/").replace("/run/apache2/", f"{root}/logs/")
                 with open(path, "w", encoding="utf-8") as out:
+                    for place in ("/run/apache2/", "/var/lib/nginx/", "unix:/run/certctl/ocsp-refresh"):
+                        text = text.replace(place, ("unix:" if place.startswith("unix:") else "") + f"{root}/logs/")
                     out.write(text)
         self.nginx(root, f"{root}{etc}/nginx/certctl.conf")
         self.apache(root, f"{root}{etc}/apache/certctl.conf")

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509 import ocsp
 
 from acme_client import Client, Key, b64u
-from stack import Stack
+from stack import Stack, free_port
 from test_issuance import split
 
 PATH = "/.well-known/pki/ocsp/iss-local"
@@ -224,6 +224,8 @@ class Accepted(OcspTest):
 
     def test_headers(self):
         leaf = self.issue("headers.ocsp.example.org")
+        # Kept in front at once; where nothing is kept there, when the worker has stored what it signed.
+        self.stack.wait(lambda: self.get(leaf).body == self.get(leaf).body, what="an answer that lasts")
         answer = self.get(leaf)
         response = ocsp.load_der_ocsp_response(answer.body)
         self.assertEqual(answer.headers["ETag"], f'"{hashlib.sha256(answer.body).hexdigest()}"')
@@ -253,7 +255,7 @@ class Accepted(OcspTest):
         self.assertEqual(urls, [self.stack.http_url + PATH])
         chain_file = self.write("staple.pem", chain)
         key_file = self.write("staple.key", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
-        port = self.stack.port + 1 if self.stack.port + 1 != self.stack.http_port else self.stack.port + 2
+        port = free_port()
         server = subprocess.Popen(["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", chain_file, "-cert_chain", chain_file, "-key",
                                    key_file, "-status_url", self.stack.http_url + PATH, "-status", "-www", "-CAfile", self.ca_file],
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -328,7 +330,7 @@ class Refused(OcspTest):
                             "a line feed": raw[:20] + "%0A" + raw[20:], "a serial above 20 octets": "f" * 41}.items():
             with self.subTest(about):
                 answer = self.send("GET", f"{PATH}/{tail}")
-                self.assertEqual(answer.status, 400, answer.body)
+                self.assertIn(answer.status, (400, 404) if about == "NUL" else (400,), answer.body)  # Apache's own
                 if answer.headers["Content-Type"] == "application/ocsp-response":
                     self.assertOcsp(answer, 400, MALFORMED)
         self.assertOcsp(self.send("GET", f"{PATH}/{urllib.parse.quote(urllib.parse.quote(raw, safe=''), safe='')}"), 400, MALFORMED)
