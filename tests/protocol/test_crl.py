@@ -217,8 +217,8 @@ class Crl(unittest.TestCase):
         leaf = self.issue("urls.example.org")
         points = leaf.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
         access = leaf.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
-        self.assertEqual([a.access_method.dotted_string for a in access], ["1.3.6.1.5.5.7.48.2"])  # no OCSP yet
-        crl_url, ca_url = points[0].full_name[0].value, access[0].access_location.value
+        self.assertEqual([a.access_method.dotted_string for a in access], ["1.3.6.1.5.5.7.48.1", "1.3.6.1.5.5.7.48.2"])
+        crl_url, ca_url = points[0].full_name[0].value, access[1].access_location.value
         for url in (crl_url, ca_url):
             self.assertTrue(url.startswith(self.stack.http_url + "/.well-known/pki/"), url)
         issuer = self.ca_pem(ca_url.rsplit("/", 1)[1])
