@@ -25,7 +25,7 @@ static void walk(TALLOC_CTX *ctx, struct bytes from, int depth)
         der_put_value(&to, tag, content);
         assert(bytes_equal(der_finish(&to, ctx), whole));
         at = whole;
-        if (der_read_time(&at, &when)) {
+        if (der_read_time(&at, &when) && when >= 0) { /* before 1970 we write none */
             der_start(&to, ctx, 16);
             der_put_time(&to, when);
             assert(bytes_equal(der_finish(&to, ctx), whole));
