@@ -296,10 +296,18 @@ static bool look(struct job_run *run, struct fault *fault)
     return whole || fault_set(fault, RESOURCE_STATE, NULL, "the signer's log is broken");
 }
 
+/* The signer's log, and what it was before it was rotated. */
+static const struct confine_path confine_paths[] = {
+    JOB_CONFINE_PATHS, {CONFINE_READ_BESIDE, AT(settings, signer_log_path), NULL}
+};
+static const struct confine_plan confine_plan = {.paths = confine_paths,
+                                                 .path_count = ARRAY_SIZE(confine_paths)};
+
 static const struct job signer_reconcile = {
     .name = "signer-reconcile",
     .interval_setting = AT(settings, signer_reconcile_interval_ms),
     .limit_s = 60,
+    .confine = &confine_plan,
     .run = look,
 };
 

@@ -126,9 +126,9 @@ static int ruleset_new(const struct confine_plan *plan, bool network, uint64_t *
 
 static bool allow(int ruleset, uint64_t handled, enum confine_access access, int fd)
 {
+    const bool reads = access == CONFINE_READ || access == CONFINE_READ_BESIDE;
+    struct landlock_beneath rule = {.allowed = reads ? RIGHTS_READ : RIGHTS_WRITE, .fd = fd};
     struct stat status;
-    struct landlock_beneath rule = {.allowed = access == CONFINE_READ ? RIGHTS_READ : RIGHTS_WRITE,
-                                    .fd = fd};
 
     if (fstat(fd, &status) != 0)
         return false;
@@ -156,7 +156,8 @@ static bool allow_place(int ruleset, uint64_t handled, enum confine_access acces
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     struct stat status;
-    const bool above = access == CONFINE_BESIDE || stat(path, &status) != 0;
+    const bool beside = access == CONFINE_BESIDE || access == CONFINE_READ_BESIDE;
+    const bool above = beside || stat(path, &status) != 0;
 
     return allow_path(ruleset, handled, access, above ? directory_of(scratch, path) : path);
 }

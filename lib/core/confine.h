@@ -10,9 +10,10 @@
 #include "core/settings.h"
 
 enum confine_access {
-    CONFINE_READ,   /* files and directories below */
-    CONFINE_WRITE,  /* and make, change, rename and remove them */
-    CONFINE_BESIDE, /* the same in the directory that holds it, for files that are replaced */
+    CONFINE_READ,        /* files and directories below */
+    CONFINE_READ_BESIDE, /* likewise in the directory that holds it, for a file that is replaced */
+    CONFINE_WRITE,       /* and make, change, rename and remove them */
+    CONFINE_BESIDE,      /* likewise in the directory that holds it */
 };
 
 /* A place, and all that lies below. Where it is missing the directory above it is meant, so that
