@@ -135,8 +135,10 @@ static struct stock *stock_new(void)
 
 void random_bytes(uint8_t *ret_bytes, size_t size)
 {
-    static struct stock *stock;
-    static bool tried;
+    /* A thread's own: two that took from one stock would be given the same bytes. The page of a
+     * thread that ends stays; ours have one thread, the load clients a handful. */
+    static _Thread_local struct stock *stock;
+    static _Thread_local bool tried;
 
     if (!tried)
         stock = stock_new();

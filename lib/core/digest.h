@@ -21,8 +21,9 @@ const EVP_MD *digest_algorithm_sha256(void);
 const EVP_MD *digest_algorithm_sha384(void);
 const EVP_MD *digest_algorithm_sha512(void);
 
-/* From RAND_priv_bytes, up to 64 bytes out of a stock that a fork empties in the child and that
- * forgets what it gave; ends the process where the source fails, never a weaker one. */
+/* From RAND_priv_bytes, up to 64 bytes out of the thread's own stock, which a fork empties
+ * in the child and which forgets what it gave; ends the process where the source fails, never a
+ * weaker one. */
 void random_bytes(uint8_t *ret_bytes, size_t size);
 
 #endif

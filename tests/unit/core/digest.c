@@ -3,6 +3,8 @@
 #include "core/digest.h"
 
 #include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -84,6 +86,45 @@ Test(digest, random_bytes_are_not_shared_with_a_child)
     cr_assert_eq(waitpid(child, NULL, 0), child);
     (void)close(ends[0]);
     (void)close(ends[1]);
+}
+
+#define THREADS 4
+#define DRAWS   100000
+
+static pthread_barrier_t all_are_there;
+
+static void *draw_many(void *arg)
+{
+    uint64_t *drawn = arg;
+
+    (void)pthread_barrier_wait(&all_are_there);
+    for (size_t i = 0; i < DRAWS; i++)
+        random_bytes((uint8_t *)&drawn[i], sizeof(drawn[i]));
+    return NULL;
+}
+
+static int compare_u64(const void *a, const void *b)
+{
+    const uint64_t one = *(const uint64_t *)a;
+    const uint64_t other = *(const uint64_t *)b;
+
+    return (one > other) - (one < other);
+}
+
+/* Two threads that took from one stock would give some bytes twice. */
+Test(digest, random_bytes_are_not_shared_by_threads)
+{
+    static uint64_t drawn[THREADS * DRAWS];
+    pthread_t threads[THREADS];
+
+    cr_assert_eq(pthread_barrier_init(&all_are_there, NULL, THREADS), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, draw_many, drawn + i * DRAWS), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+        cr_assert_eq(pthread_join(threads[i], NULL), 0);
+    qsort(drawn, ARRAY_SIZE(drawn), sizeof(drawn[0]), compare_u64);
+    for (size_t i = 1; i < ARRAY_SIZE(drawn); i++)
+        cr_assert_neq(drawn[i], drawn[i - 1], "%zu of %zu", i, ARRAY_SIZE(drawn));
 }
 
 /* Across the end of the stock, at every place that it can have. */
