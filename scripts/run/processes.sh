@@ -145,8 +145,10 @@ END
 pool_start()
 {
     role_of "$pool_user"
-    # shellcheck disable=SC2086 # program and arguments
-    set -- /usr/bin/multiwatch -s TERM -t 1 -r 1000000 -f "$pool_count" -- "$run_dir/bin/"$pool_program
+    # A program that is missing would be started without a pause: the shell makes one.
+    # shellcheck disable=SC2086,SC2016 # program and arguments; the inner shell's own
+    set -- /usr/bin/multiwatch -s TERM -t 1 -r 1000000 -f "$pool_count" -- \
+        /bin/sh -c '[ -x "$0" ] || sleep 1; exec "$0" "$@"' "$run_dir/bin/"$pool_program
     while IFS= read -r pool_line; do
         case $pool_line in
         '' | '#'*) ;;
