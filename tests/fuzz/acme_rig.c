@@ -92,6 +92,8 @@ static const struct fake_column columns[] = {
     {"profile_id",               "prof-test"                                                          },
     {"profile_name",             "Test"                                                               },
     {"profile_version",          "1"                                                                  },
+    {"refresh",                  ""                                                                   },
+    {"wait",                     NULL                                                                 },
     {"required_san_patterns",    "[\"[a-z0-9.*-]+\"]"                                                 },
     {"requires_approval",        "f"                                                                  },
     {"retry_after",              "7"                                                                  },
