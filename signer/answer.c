@@ -186,6 +186,14 @@ static struct certificate_wish without_backdating(const struct certificate_wish 
     return wish;
 }
 
+static bool begins_soon(const struct certificate_wish *wish, struct fault *fault)
+{
+    if (wish->not_before <= clock_now_s() + AHEAD_MAX_S)
+        return true;
+    return fault_set(fault, SIGNER_REFUSED, "not_before", "notBefore is more than %d s ahead",
+                     AHEAD_MAX_S);
+}
+
 /* Compose first: what the facts forbid costs the peer no signature of its hour. */
 static bool answer_sign_leaf(struct call *call, struct fault *fault)
 {
@@ -197,9 +205,8 @@ static bool answer_sign_leaf(struct call *call, struct fault *fault)
     if (!facts)
         return false;
     const struct certificate_wish wish = without_backdating(&call->request->leaf);
-    if (wish.not_before > clock_now_s() + AHEAD_MAX_S)
-        return fault_set(fault, SIGNER_REFUSED, "not_before", "notBefore is more than %d s ahead",
-                         AHEAD_MAX_S);
+    if (!begins_soon(&wish, fault))
+        return false;
     draw_serial(serial);
     if (!certificate_compose(call->ctx, &facts->issuer, &wish, serial, &tbs, fault))
         return false;
@@ -220,6 +227,8 @@ static bool answer_sign_ocsp_responder(struct call *call, struct fault *fault)
     const struct ca_facts *facts = key ? key_store_facts(call->signer->keys, key, fault) : NULL;
 
     if (!facts)
+        return false;
+    if (!begins_soon(&asked, fault))
         return false;
     draw_serial(serial);
     if (!certificate_compose_ocsp(call->ctx, &facts->issuer, &wish, facts->ocsp_validity_s, serial,

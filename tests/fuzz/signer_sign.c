@@ -14,6 +14,16 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* Neither laid up for later nor older than it can be. */
+static void assert_soon(TALLOC_CTX *ctx, struct bytes der)
+{
+    struct fault fault = {0};
+    const struct certificate *made = certificate_from_der(ctx, der, &fault);
+
+    assert(made && made->not_before >= RIG_NOW_S - 7200 &&
+           made->not_before <= RIG_NOW_S + DAY + 60);
+}
+
 static void assert_leaf(TALLOC_CTX *ctx, struct bytes der)
 {
     struct fault fault = {0};
@@ -38,6 +48,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     const struct signer_outcome outcome = signer_rig_ask(ctx, &request, -1);
     assert(outcome.ok == (outcome.fault.reason == REASON_NONE));
+    if (outcome.ok &&
+        (request.kind == SIGNER_SIGN_LEAF || request.kind == SIGNER_SIGN_OCSP_RESPONDER))
+        assert_soon(ctx, outcome.reply.der);
     if (outcome.ok && request.kind == SIGNER_SIGN_LEAF)
         assert_leaf(ctx, outcome.reply.der);
     return 0;
