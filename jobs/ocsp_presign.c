@@ -225,10 +225,17 @@ static bool look(struct job_run *run, struct fault *fault)
     return tidy(run, fault);
 }
 
+static const struct confine_path confine_paths[] = {
+    JOB_CONFINE_PATHS, {CONFINE_WRITE, AT(settings, ocsp_responder_key_dir), NULL}
+};
+static const struct confine_plan confine_plan = {.paths = confine_paths,
+                                                 .path_count = ARRAY_SIZE(confine_paths)};
+
 static const struct job ocsp_presign = {
     .name = "ocsp-presign",
     .interval_ms = 10000,
     .limit_s = 600,
+    .confine = &confine_plan,
     .run = look,
 };
 

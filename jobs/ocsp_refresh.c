@@ -209,11 +209,16 @@ static bool enabled(const struct settings *settings)
     return !text_equal(settings->ocsp_refresh_socket, "none") && settings->ocsp_edge_ttl_s > 0;
 }
 
+static const struct confine_path confine_paths[] = {JOB_CONFINE_PATHS};
+static const struct confine_plan confine_plan = {
+    .paths = confine_paths, .path_count = ARRAY_SIZE(confine_paths), .may_refresh = true};
+
 static const struct job ocsp_refresh = {
     .name = "ocsp-refresh",
     .interval_ms = 5000,
     .limit_s = 60,
     .enabled = enabled,
+    .confine = &confine_plan,
     .run = look,
 };
 

@@ -50,6 +50,13 @@ static void stop(void *state, struct db *db)
     counters_flush(&worker->counters, db, 0);
 }
 
+/* The OCSP responder's keys; certctl-job-ocsp-presign makes them. */
+static const struct confine_path confine_paths[] = {
+    WEB_CONFINE_PATHS, {CONFINE_READ, AT(settings, ocsp_responder_key_dir), NULL}
+};
+static const struct confine_plan confine_plan = {.paths = confine_paths,
+                                                 .path_count = ARRAY_SIZE(confine_paths)};
+
 int main(int argc, char **argv)
 {
     static const struct responder pki = {
@@ -61,6 +68,7 @@ int main(int argc, char **argv)
         .body_max_bytes = OCSP_REQUEST_MAX,
         .plain_http = true,
         .raw_tail_below = "/.well-known/pki/ocsp/",
+        .confine = &confine_plan,
         .start = start,
         .prepare = prepare,
         .refuse = pki_refuse,

@@ -323,6 +323,14 @@ bool confine_calls(const struct confine_plan *plan, bool network, struct fault *
     return left_out(fault, "seccomp", "seccomp_load");
 }
 
+#ifndef CERTCTL_SANITIZED
+static bool refreshes_by_port(const struct confine_plan *plan, const struct settings *settings)
+{
+    const char *place = settings->ocsp_refresh_socket;
+    return plan->may_refresh && place && *place && *place != '/';
+}
+#endif
+
 bool confine_process(const struct confine_plan *plan, const struct settings *settings, bool network,
                      struct fault *fault)
 {
@@ -337,7 +345,8 @@ bool confine_process(const struct confine_plan *plan, const struct settings *set
         return fault_cause(fault, "CERTCTL_CONFINEMENT is off");
     }
     /* Both, whatever comes of the first. */
-    const bool files = confine_files(plan, settings, network, fault);
-    return confine_calls(plan, network, fault) && files;
+    const bool dials = network || refreshes_by_port(plan, settings);
+    const bool files = confine_files(plan, settings, dials, fault);
+    return confine_calls(plan, dials, fault) && files;
 #endif
 }

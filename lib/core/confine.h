@@ -32,6 +32,7 @@ struct confine_plan {
     size_t path_count;
     bool any_file; /* no bounds for files: who starts others, which lay on their own */
     bool may_exec;
+    bool may_refresh; /* the web server's cache: IPv4 where CERTCTL_OCSP_REFRESH_SOCKET is a port */
     bool may_network; /* IPv4, IPv6; without it there are unix sockets alone */
 };
 

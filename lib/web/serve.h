@@ -5,6 +5,12 @@
 #include "core/confine.h"
 #include "web/route.h"
 
+/* The runtime directory, to read. Sockets need no right to files. */
+#define WEB_CONFINE_PATHS                                                                          \
+    {                                                                                              \
+        CONFINE_READ, AT(settings, runtime_dir), NULL                                              \
+    }
+
 struct responder {
     const char *name;    /* "certctl-acme" */
     const char *surface; /* CERTCTL_SURFACE of its locations: "acme" */
@@ -20,7 +26,7 @@ struct responder {
      * slashes and escapes included (RFC 6960 appendix A.1 has base64 there). NULL: none. */
     const char *raw_tail_below;
 
-    /* What it may touch beyond what every responder may; NULL: nothing. */
+    /* What it may touch, WEB_CONFINE_PATHS first; NULL: these alone. */
     const struct confine_plan *confine;
 
     /* Once, before anything else, --check-statements too: adds statements that are made from tables

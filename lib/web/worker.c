@@ -69,7 +69,7 @@ int64_t web_rss_bytes(void)
 
 /* Sockets need no right to files; what is below is looked at, e.g. the drain file. */
 static const struct confine_path usual_paths[] = {
-    {CONFINE_READ, AT(settings, runtime_dir), NULL},
+    WEB_CONFINE_PATHS,
 };
 const struct confine_plan web_confine_usual = {.paths = usual_paths,
                                                .path_count = ARRAY_SIZE(usual_paths)};

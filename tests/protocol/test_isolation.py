@@ -149,7 +149,7 @@ def status_of(pid):
 class Confinement(ProtocolTest):
     """What a confined process cannot do is tried in tests/unit/core/confine.c; here: that each one is."""
 
-    PROGRAMS = ("certctl-acme", "certctl-api", "certctl-probe", "certctl-signer", "certctl-tick", "certctl-job-acme-validate",
+    PROGRAMS = ("certctl-acme", "certctl-api", "certctl-pki", "certctl-probe", "certctl-signer", "certctl-tick", "certctl-job-acme-validate",
                 "certctl-job-ca-hierarchy", "certctl-job-crl-generation", "certctl-job-signer-reconcile")
 
     def setUp(self):
