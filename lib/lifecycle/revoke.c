@@ -9,7 +9,8 @@
 #include "core/banned.h"
 
 /* A version of a compromised key appeared between reading and commit: so often we read again. */
-#define STALE_TRIES 5
+/* Each costs another worker an issuance of this very key, so there are few in a row. */
+#define STALE_TRIES 32
 /* What telling the web server may cost the asker; the job tells it again (04 section 8.3). */
 #define EDGE_US INT64_C(10000)
 
