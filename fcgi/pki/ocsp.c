@@ -143,7 +143,8 @@ static bool short_cert_id(struct inquiry *inquiry, struct standing *standing)
     struct ocsp_cert_id *id = &inquiry->asked.ids[0];
     const char *digits = standing->serial;
 
-    if (!hex_to_bytes(inquiry->request,
+    if (!digits ||
+        !hex_to_bytes(inquiry->request,
                       mem_printf(inquiry->request, "%s%s", strlen(digits) % 2 ? "0" : "", digits),
                       &id->serial))
         return false;
@@ -156,7 +157,7 @@ static bool short_cert_id(struct inquiry *inquiry, struct standing *standing)
 
 static bool answer(struct inquiry *inquiry, struct fault *fault)
 {
-    struct standing standings[OCSP_IDS_MAX];
+    struct standing standings[OCSP_IDS_MAX] = {0};
     bool unknown = false;
 
     for (size_t i = 0; i < inquiry->asked.count; i++) {
@@ -172,7 +173,7 @@ static bool answer(struct inquiry *inquiry, struct fault *fault)
     }
     if (standings[0].stored.size > 0)
         return answer_stored(inquiry, &standings[0]);
-    if (!inquiry->ca->signer)
+    if (!inquiry->ca || !inquiry->ca->signer)
         return not_ready(inquiry);
     if (inquiry->short_serial && !short_cert_id(inquiry, &standings[0]))
         return fault_set(fault, INTERNAL, NULL, "the serial is no number");

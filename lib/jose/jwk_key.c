@@ -54,7 +54,7 @@ static EVP_PKEY *import_ec(const struct curve *curve, const json_t *members)
     const struct bytes y = member(scratch, members, "y");
     uint8_t point[1 + 2 * OCTETS_MOST] = {POINT_UNCOMPRESSED};
 
-    if (x.size != curve->octets || y.size != curve->octets)
+    if (!x.data || !y.data || x.size != curve->octets || y.size != curve->octets)
         return NULL;
     memcpy(point + 1, x.data, x.size);
     memcpy(point + 1 + x.size, y.data, y.size);

@@ -52,8 +52,10 @@ static void drop_first(void)
 {
     talloc_free(owed.items[0]);
     owed.count--;
-    memmove(owed.items, owed.items + 1, owed.count * sizeof(owed.items[0]));
-    memmove(owed.since_s, owed.since_s + 1, owed.count * sizeof(owed.since_s[0]));
+    for (size_t i = 0; i < owed.count; i++) {
+        owed.items[i] = owed.items[i + 1];
+        owed.since_s[i] = owed.since_s[i + 1];
+    }
 }
 
 /* The oldest makes room: it is the first that the reconciling job will find. */

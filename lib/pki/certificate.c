@@ -261,7 +261,7 @@ bool certificate_pem_decode(TALLOC_CTX *ctx, const char *pem, struct bytes *ret_
 struct certificate *certificate_from_pem(TALLOC_CTX *ctx, const char *pem, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    struct bytes der;
+    struct bytes der = {0};
 
     if (!certificate_pem_decode(scratch, pem, &der, fault))
         return NULL;

@@ -222,7 +222,7 @@ static bool check_common_names(const struct issuer_facts *facts,
 {
     for (size_t i = 0; i < wish->subject_count; i++) {
         const struct name name = {NAME_DNS, wish->subject[i].value};
-        if (!text_equal(wish->subject[i].oid, "2.5.4.3") || name_rule_broken(&name))
+        if (!name.value || !text_equal(wish->subject[i].oid, "2.5.4.3") || name_rule_broken(&name))
             continue;
         if (strchr(name.value, '.') && !check_dns(facts, "subject", name.value, fault))
             return false;

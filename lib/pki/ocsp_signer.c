@@ -235,7 +235,7 @@ struct ocsp_signer *ocsp_signer_load(TALLOC_CTX *ctx, const char *directory, con
     const struct certificate *leaf = key ? certificate_from_pem(scratch, certificate_pem, fault)
                                          : NULL;
     struct ocsp_signer *signer = mem_new(scratch, struct ocsp_signer);
-    struct bytes spki;
+    struct bytes spki = {0};
 
     if (!leaf || !spki_of(scratch, key, &spki, fault))
         return NULL;
