@@ -313,6 +313,8 @@ class Rules(ChallengeTest):
 class Hostile(ChallengeTest):
     """Each gets the problem that fits, costs one slot for a while, and delays nobody else."""
 
+    seconds = 90  # so that it begins first
+
     def cases(self):
         """host: (DNS, behaviour, problem, words)."""
         port, here = self.port, ["127.0.0.1"]
@@ -536,6 +538,8 @@ class Crowd(ChallengeTest):
 
 class RealClients(Clients):
     """The clients of test_clients.py again, with proofs to give; nobody else is on the port."""
+
+    seconds = 90  # so that it begins first
 
     domain = "good.test"
     profile = "prof-proof"
