@@ -261,7 +261,7 @@ size_t flow_validate(struct flow *flow, void (*taken)(void *arg, const char *cha
 
         expect(SEND(scratch, flow, FLOW_RESULT, TEXT(challenge_id), TEXT(CLAIMED_BY), TEXT(NULL),
                     BOOLEAN(false), INTEGER(ATTEMPTS), TEXT(record), INTEGER(DAY_S),
-                    TEXT(id_new(scratch, "audit"))),
+                    TEXT(id_new(scratch, "audit")), INTEGER(MANY)),
                FLOW_RESULT, "order_status", "ready");
         taken(arg, challenge_id);
     }
