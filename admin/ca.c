@@ -65,7 +65,8 @@ static int ca_show_verb(struct admin *admin, int argc, char **argv)
 
 static const char bootstrap_usage[] =
     "[--issuer=ID] [--root-cn=NAME] [--issuing-cn=NAME] [--organization=NAME]\n"
-    "      [--root-algorithm=ALG] [--issuing-algorithm=ALG] [--base-url=URL]";
+    "      [--root-algorithm=ALG] [--issuing-algorithm=ALG] [--root-driver=file|pkcs11]\n"
+    "      [--issuing-driver=file|pkcs11] [--base-url=URL]";
 
 static const char bootstrap_help[] = "ask for a root and an issuing CA; prints the request's id";
 static const char approve_help[] = "show every field and its SHA-256, ask, approve";

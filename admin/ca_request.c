@@ -86,6 +86,8 @@ static const struct {
     {"organization",      AT(bootstrap_options, wanted.organization)       },
     {"root-algorithm",    AT(bootstrap_options, wanted.root_algorithm)     },
     {"issuing-algorithm", AT(bootstrap_options, wanted.issuing_algorithm)  },
+    {"root-driver",       AT(bootstrap_options, wanted.root_driver)        },
+    {"issuing-driver",    AT(bootstrap_options, wanted.issuing_driver)     },
 };
 
 #define FIRST_LETTER 1000
@@ -96,7 +98,7 @@ static bool bootstrap_parse(int argc, char **argv, struct bootstrap_options *opt
 
     for (size_t i = 0; i < ARRAY_SIZE(bootstrap_texts); i++)
         long_options[i] = (struct option){bootstrap_texts[i].name, required_argument, NULL,
-                                          FIRST_LETTER + (int)i}; /* seven of them */
+                                          FIRST_LETTER + (int)i}; /* nine of them */
     for (;;) {
         const int letter = getopt_long(argc, argv, "", long_options, NULL);
         if (letter == -1)
@@ -148,6 +150,8 @@ int ca_bootstrap_verb(struct admin *admin, int argc, char **argv)
                    .issuing_common_name = "certctl Issuing CA",
                    .root_algorithm = algorithm,
                    .issuing_algorithm = algorithm,
+                   .root_driver = admin->settings->ca_key_driver,
+                   .issuing_driver = admin->settings->ca_key_driver,
                    .root_days = CA_ROOT_DAYS,
                    .issuing_days = CA_ISSUING_DAYS},
     };

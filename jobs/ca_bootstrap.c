@@ -63,6 +63,7 @@ struct new_ca {
     const char *id;
     const char *name;
     const char *algorithm;
+    const char *driver;
     const struct new_ca *parent; /* NULL: the root */
     const char *key_ref;         /* NULL until the signer has made it */
     struct certificate *certificate;
@@ -95,6 +96,7 @@ static bool make_key(const struct making *making, struct new_ca *ca, struct byte
     const struct signer_request request = {
         .kind = SIGNER_GENERATE,
         .algorithm = ca->algorithm,
+        .driver = ca->driver,
         .hint = mem_printf(making->ctx, "%.7s-%.48s", kind, making->request->issuer_id),
     };
     struct signer_reply reply;
@@ -330,11 +332,13 @@ bool ca_bootstrap_carry_out(struct job_run *run, const char *request_id,
         .root = {.place = CA_PLACE_ROOT,
                  .id = id_new(ctx, "ica"),
                  .name = bootstrap->root_common_name,
-                 .algorithm = bootstrap->root_algorithm   },
+                 .algorithm = bootstrap->root_algorithm,
+                 .driver = bootstrap->root_driver   },
         .issuing = {.place = CA_PLACE_ISSUING,
                  .id = id_new(ctx, "ica"),
                  .name = bootstrap->issuing_common_name,
-                 .algorithm = bootstrap->issuing_algorithm},
+                 .algorithm = bootstrap->issuing_algorithm,
+                 .driver = bootstrap->issuing_driver},
     };
 
     making.issuing.parent = &making.root;

@@ -23,10 +23,11 @@ static bool record_key(struct call *call, const struct key *key, const char *dig
 
 bool answer_generate(struct call *call, struct fault *fault)
 {
-    const char *directory = key_store_directory(call->signer->keys);
-    const struct key_driver *driver = key_driver_default();
-    struct key *key = driver->generate(call->ctx, directory, call->request->algorithm,
-                                       call->request->hint, fault);
+    const struct signer_request *request = call->request;
+    const struct key_driver *driver = key_driver_named(request->driver, fault);
+    struct key *key = driver ? driver->generate(call->ctx, &call->signer->settings,
+                                                request->algorithm, request->hint, fault)
+                             : NULL;
 
     if (!key)
         return false;

@@ -156,7 +156,7 @@ static struct signer *start(TALLOC_CTX *ctx, bool admin, struct fault *fault)
     if (!check_socket(fault) || !harden(fault))
         return NULL;
     signer->policy = peer_policy_now(admin);
-    signer->keys = key_store_new(signer, settings->ca_key_dir, settings->signer_max_leaf_days);
+    signer->keys = key_store_new(signer, settings);
     signer->log = signature_log_open(signer, settings->signer_log_path,
                                      settings->node_id ? settings->node_id : "", fault);
     return signer->log ? signer : NULL;

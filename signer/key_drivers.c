@@ -2,11 +2,14 @@
 #include "signer/key_driver.h"
 
 #include "core/auto.h"
-#include "core/digest.h"
+#include "core/memory.h"
+#include "core/text.h"
+#include "signer/key_algorithm.h"
+#include "signer/safe_file.h"
 
 #include "core/banned.h"
 
-static const struct key_driver *const drivers[] = {&key_driver_file};
+static const struct key_driver *const drivers[] = {&key_driver_file, &key_driver_pkcs11};
 
 const struct key_driver *key_driver_for(const char *reference, struct fault *fault)
 {
@@ -16,21 +19,34 @@ const struct key_driver *key_driver_for(const char *reference, struct fault *fau
     return fault_set(fault, SIGNER_MESSAGE, "key_ref", "unknown key driver reference");
 }
 
-const struct key_driver *key_driver_default(void)
+const struct key_driver *key_driver_named(const char *name, struct fault *fault)
 {
-    return drivers[0];
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+
+    for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
+        if (!name || text_equal(drivers[i]->name, name))
+            return drivers[i];
+    return fault_set(fault, SIGNER_MESSAGE, "driver", "unknown key driver %s",
+                     text_quote(scratch, name));
 }
 
-static const EVP_MD *digest_of(enum signature_algorithm signature)
+void key_drivers_close(void)
 {
-    switch (signature) {
-    case SIGNATURE_RSA_SHA256:
-    case SIGNATURE_ECDSA_SHA256:
-        return digest_algorithm_sha256();
-    case SIGNATURE_ECDSA_SHA384:
-        return digest_algorithm_sha384();
-    }
-    return NULL;
+    for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
+        if (drivers[i]->close)
+            drivers[i]->close();
+}
+
+bool key_forget_beside(const struct key *key, struct fault *fault)
+{
+    static const char *const endings[] = {".facts", ".rate", ".state"};
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const char *slash = strrchr(key->beside, '/');
+
+    for (size_t i = 0; i < ARRAY_SIZE(endings); i++)
+        if (!safe_file_remove(key->beside, endings[i], fault))
+            return false;
+    return safe_directory_flush(mem_text_n(scratch, key->beside, slash - key->beside), fault);
 }
 
 /* A key whose halves do not belong together, or a token that answers nonsense, is found before a
@@ -42,7 +58,8 @@ static bool prove(struct key *key, struct bytes tbs, struct bytes signature, str
     AUTO(EVP_MD_CTX) *verify = EVP_MD_CTX_new();
 
     if (!public_key || !verify ||
-        EVP_DigestVerifyInit(verify, NULL, digest_of(key->signature), NULL, public_key) != 1 ||
+        EVP_DigestVerifyInit(verify, NULL, key_algorithm_digest(key->signature), NULL,
+                             public_key) != 1 ||
         EVP_DigestVerify(verify, signature.data, signature.size, tbs.data, tbs.size) != 1) {
         fault_set(fault, SIGNER_KEY, "key_ref", "the key's own signature does not verify");
         return fault_cause_openssl(fault, key->reference);

@@ -15,6 +15,7 @@
 #include "core/id.h"
 #include "core/memory.h"
 #include "core/text.h"
+#include "signer/key_algorithm.h"
 #include "signer/key_driver.h"
 #include "signer/safe_file.h"
 
@@ -22,22 +23,6 @@
 
 /* An RSA-4096 key in PEM takes 3.3 KiB. */
 #define KEY_FILE_MAX 8192
-
-struct algorithm {
-    const char *name;
-    const char *type;  /* OpenSSL's */
-    const char *curve; /* NULL: RSA */
-    int bits;
-    enum signature_algorithm signature;
-};
-
-static const struct algorithm algorithms[] = {
-    {"RSA-2048",   "RSA", NULL,    2048, SIGNATURE_RSA_SHA256  },
-    {"RSA-3072",   "RSA", NULL,    3072, SIGNATURE_RSA_SHA256  },
-    {"RSA-4096",   "RSA", NULL,    4096, SIGNATURE_RSA_SHA256  },
-    {"ECDSA-P256", "EC",  "P-256", 256,  SIGNATURE_ECDSA_SHA256},
-    {"ECDSA-P384", "EC",  "P-384", 384,  SIGNATURE_ECDSA_SHA384},
-};
 
 static const char *const pem_types[] = {"PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"};
 
@@ -159,41 +144,6 @@ static EVP_PKEY *read_key(const char *path, struct file_stamp *ret_stamp, struct
     return key;
 }
 
-static bool algorithm_matches(const struct algorithm *algorithm, const EVP_PKEY *key)
-{
-    char group[32] = "";
-
-    if (EVP_PKEY_is_a(key, algorithm->type) != 1 || EVP_PKEY_get_bits(key) != algorithm->bits)
-        return false;
-    if (!algorithm->curve)
-        return true;
-    /* P-256 is the only 256-bit curve that we sign with, not the only one there is. */
-    return EVP_PKEY_get_group_name(key, group, sizeof(group), NULL) == 1 &&
-           EC_curve_nist2nid(algorithm->curve) == OBJ_sn2nid(group);
-}
-
-static const struct algorithm *algorithm_of(const EVP_PKEY *key, struct fault *fault)
-{
-    char group[32] = "unknown";
-
-    for (size_t i = 0; i < ARRAY_SIZE(algorithms); i++)
-        if (algorithm_matches(&algorithms[i], key))
-            return &algorithms[i];
-    if (EVP_PKEY_is_a(key, "RSA") == 1)
-        return fault_set(fault, SIGNER_KEY, "key_ref",
-                         "signer: unsupported key algorithm: RSA modulus %d bits (supported: 2048, "
-                         "3072, 4096)",
-                         EVP_PKEY_get_bits(key));
-    if (EVP_PKEY_is_a(key, "EC") == 1) {
-        (void)EVP_PKEY_get_group_name(key, group, sizeof(group), NULL);
-        return fault_set(fault, SIGNER_KEY, "key_ref",
-                         "signer: unsupported key algorithm: curve %s (supported: P-256, P-384)",
-                         group);
-    }
-    return fault_set(fault, SIGNER_KEY, "key_ref", "signer: unsupported key algorithm: %s",
-                     EVP_PKEY_get0_type_name(key));
-}
-
 static int release(struct file_key *handle)
 {
     EVP_PKEY_CTX_free(handle->context);
@@ -204,8 +154,7 @@ static int release(struct file_key *handle)
 /* Everything that can be fetched or looked up is, once. */
 static bool prepare_signing(struct file_key *handle, enum signature_algorithm signature)
 {
-    handle->digest = signature == SIGNATURE_ECDSA_SHA384 ? digest_algorithm_sha384()
-                                                         : digest_algorithm_sha256();
+    handle->digest = key_algorithm_digest(signature);
     handle->context = EVP_PKEY_CTX_new_from_pkey(NULL, handle->private_key, NULL);
     if (!handle->context || EVP_PKEY_sign_init(handle->context) != 1)
         return false;
@@ -213,14 +162,6 @@ static bool prepare_signing(struct file_key *handle, enum signature_algorithm si
         EVP_PKEY_CTX_set_rsa_padding(handle->context, RSA_PKCS1_PADDING) != 1)
         return false;
     return EVP_PKEY_CTX_set_signature_md(handle->context, handle->digest) == 1;
-}
-
-static struct bytes spki_of(TALLOC_CTX *ctx, const EVP_PKEY *key)
-{
-    AUTO_OPENSSL(uint8_t) *der = NULL;
-    const int size = i2d_PUBKEY(key, &der);
-
-    return size > 0 ? bytes_copy(ctx, (struct bytes){der, size}) : (struct bytes){0};
 }
 
 /* Takes over private_key, whatever comes of it. */
@@ -233,7 +174,7 @@ static struct key *make_key(TALLOC_CTX *ctx, const char *path, EVP_PKEY *private
 
     handle->private_key = private_key;
     talloc_set_destructor(handle, release);
-    const struct algorithm *algorithm = algorithm_of(private_key, fault);
+    const struct key_algorithm *algorithm = key_algorithm_of(private_key, fault);
     if (!algorithm)
         return NULL;
     if (!prepare_signing(handle, algorithm->signature)) {
@@ -247,19 +188,19 @@ static struct key *make_key(TALLOC_CTX *ctx, const char *path, EVP_PKEY *private
     key->beside = handle->path;
     key->algorithm = algorithm->name;
     key->signature = algorithm->signature;
-    key->spki = spki_of(key, private_key);
+    key->spki = key_algorithm_spki(key, private_key);
     key->handle = handle;
     return talloc_steal(ctx, key);
 }
 
-static struct key *file_load(TALLOC_CTX *ctx, const char *key_dir, const char *reference,
-                             struct fault *fault)
+static struct key *file_load(TALLOC_CTX *ctx, const struct settings *settings,
+                             const char *reference, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     struct file_stamp stamp;
     const char *path = NULL;
 
-    if (!resolve(scratch, key_dir, reference, &path, fault))
+    if (!resolve(scratch, settings->ca_key_dir, reference, &path, fault))
         return NULL;
     EVP_PKEY *private_key = read_key(path, &stamp, fault);
     return private_key ? make_key(ctx, path, private_key, &stamp, fault) : NULL;
@@ -275,19 +216,7 @@ static bool file_is_current(const struct key *key)
 
 /* Making. */
 
-static const struct algorithm *algorithm_named(const char *name, struct fault *fault)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(algorithms); i++)
-        if (text_equal(algorithms[i].name, name))
-            return &algorithms[i];
-    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    return fault_set(fault, SIGNER_MESSAGE, "algorithm",
-                     "signer: unsupported key algorithm: %s (supported: RSA-2048, RSA-3072, "
-                     "RSA-4096, ECDSA-P256, ECDSA-P384)",
-                     text_quote(scratch, name));
-}
-
-static EVP_PKEY *make_private_key(const struct algorithm *algorithm)
+static EVP_PKEY *make_private_key(const struct key_algorithm *algorithm)
 {
     if (algorithm->curve)
         return EVP_PKEY_Q_keygen(NULL, NULL, "EC", algorithm->curve);
@@ -308,13 +237,14 @@ static bool write_key(const char *path, EVP_PKEY *private_key, struct fault *fau
            safe_file_write(path, (struct bytes){(const uint8_t *)text, size}, false, fault);
 }
 
-static struct key *file_generate(TALLOC_CTX *ctx, const char *key_dir, const char *algorithm_name,
-                                 const char *hint, struct fault *fault)
+static struct key *file_generate(TALLOC_CTX *ctx, const struct settings *settings,
+                                 const char *algorithm_name, const char *hint, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const char *key_dir = settings->ca_key_dir;
     char root[PATH_MAX];
     uint8_t random[4];
-    const struct algorithm *algorithm = algorithm_named(algorithm_name, fault);
+    const struct key_algorithm *algorithm = key_algorithm_named(algorithm_name, fault);
 
     if (!algorithm)
         return NULL;
@@ -336,7 +266,7 @@ static struct key *file_generate(TALLOC_CTX *ctx, const char *key_dir, const cha
     if (!write_key(path, private_key, fault))
         return NULL;
     /* Read back: what the answer names is what the disk holds. */
-    return file_load(ctx, key_dir, path, fault);
+    return file_load(ctx, settings, path, fault);
 }
 
 /* Using and forgetting. */
@@ -359,30 +289,12 @@ static bool file_sign(TALLOC_CTX *ctx, struct key *key, struct bytes tbs,
     return true;
 }
 
-static bool remove_beside(const char *path, const char *ending, struct fault *fault)
-{
-    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    const char *name = mem_printf(scratch, "%s%s", path, ending);
-
-    if (unlink(name) == 0 || errno == ENOENT)
-        return true;
-    const int error = errno;
-    fault_set(fault, SIGNER_KEY, "key_ref", "%s cannot be removed", name);
-    errno = error;
-    return fault_cause_errno(fault, "unlink");
-}
-
 static bool file_forget(const struct key *key, struct fault *fault)
 {
     const struct file_key *handle = key->handle;
-    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    const char *slash = strrchr(handle->path, '/');
 
     /* The key first: what remains of a crash in between is of use to nobody. */
-    return remove_beside(handle->path, "", fault) && remove_beside(handle->path, ".facts", fault) &&
-           remove_beside(handle->path, ".rate", fault) &&
-           remove_beside(handle->path, ".state", fault) &&
-           safe_directory_flush(mem_text_n(scratch, handle->path, slash - handle->path), fault);
+    return safe_file_remove(handle->path, "", fault) && key_forget_beside(key, fault);
 }
 
 const struct key_driver key_driver_file = {

@@ -17,18 +17,25 @@ struct entry {
 };
 
 struct key_store {
-    const char *key_dir;
-    int64_t default_leaf_days;
+    const struct settings *settings;
     uint64_t clock;
     struct entry entries[KEY_STORE_MAX];
 };
 
-struct key_store *key_store_new(TALLOC_CTX *ctx, const char *key_dir, int64_t default_leaf_days)
+static int close_all(struct key_store *store)
+{
+    for (size_t i = 0; i < KEY_STORE_MAX; i++)
+        TALLOC_FREE(store->entries[i].key);
+    key_drivers_close();
+    return 0;
+}
+
+struct key_store *key_store_new(TALLOC_CTX *ctx, const struct settings *settings)
 {
     struct key_store *store = mem_new(ctx, struct key_store);
 
-    store->key_dir = key_dir;
-    store->default_leaf_days = default_leaf_days;
+    store->settings = settings;
+    talloc_set_destructor(store, close_all);
     return store;
 }
 
@@ -39,11 +46,6 @@ size_t key_store_count(const struct key_store *store)
     for (size_t i = 0; i < KEY_STORE_MAX; i++)
         count += store->entries[i].asked != NULL;
     return count;
-}
-
-const char *key_store_directory(const struct key_store *store)
-{
-    return store->key_dir;
 }
 
 static void close_entry(struct entry *entry)
@@ -78,7 +80,7 @@ static struct entry *open_entry(struct key_store *store, const char *reference, 
 {
     const struct key_driver *driver = key_driver_for(reference, fault);
     struct entry *entry = free_entry(store);
-    struct key *key = driver ? driver->load(store, store->key_dir, reference, fault) : NULL;
+    struct key *key = driver ? driver->load(store, store->settings, reference, fault) : NULL;
 
     if (!key)
         return NULL;
@@ -114,7 +116,7 @@ static bool read_facts(struct key_store *store, struct entry *entry, const char 
                         fault))
         return false;
     entry->facts = ca_facts_from_json(entry->key, (struct bytes){text, size}, entry->key,
-                                      store->default_leaf_days, fault);
+                                      store->settings->signer_max_leaf_days, fault);
     /* What lies on our own disk is never the peer's mistake. */
     if (!entry->facts)
         fault->reason = SIGNER_KEY;

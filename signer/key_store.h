@@ -13,10 +13,9 @@
 
 struct key_store;
 
-/* key_dir is borrowed for the life of the store. */
-struct key_store *key_store_new(TALLOC_CTX *ctx, const char *key_dir, int64_t default_leaf_days);
+/* The settings are borrowed for the life of the store, with which the drivers close. */
+struct key_store *key_store_new(TALLOC_CTX *ctx, const struct settings *settings);
 size_t key_store_count(const struct key_store *store);
-const char *key_store_directory(const struct key_store *store);
 
 /* Borrowed until the next call. */
 struct key *key_store_find(struct key_store *store, const char *reference, struct fault *fault);

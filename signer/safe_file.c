@@ -167,6 +167,19 @@ bool safe_file_write(const char *path, struct bytes content, bool replace, struc
     return safe_directory_flush(directory, fault);
 }
 
+bool safe_file_remove(const char *path, const char *ending, struct fault *fault)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const char *name = mem_printf(scratch, "%s%s", path, ending);
+
+    if (unlink(name) == 0 || errno == ENOENT)
+        return true;
+    const int error = errno;
+    fault_set(fault, SIGNER_KEY, "key_ref", "%s cannot be removed", name);
+    errno = error;
+    return fault_cause_errno(fault, "unlink");
+}
+
 bool safe_directory(const char *path, struct fault *fault)
 {
     struct stat status;

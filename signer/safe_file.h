@@ -34,6 +34,9 @@ bool safe_file_read(const char *what, const char *path, struct file_stamp *ret_s
  * Without `replace` an existing file is kept and the write refused. */
 bool safe_file_write(const char *path, struct bytes content, bool replace, struct fault *fault);
 
+/* The file whose name is the two texts; true where there is none. */
+bool safe_file_remove(const char *path, const char *ending, struct fault *fault);
+
 /* Makes the directory with mode 0700, or tightens it to that. */
 bool safe_directory(const char *path, struct fault *fault);
 /* So that names made or removed in it survive a power cut. */

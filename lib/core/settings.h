@@ -78,6 +78,10 @@ struct settings {
     int64_t signer_max_leaf_days;
     const char *ca_key_dir;
     const char *ca_key_algorithm;
+    const char *ca_key_driver;
+    const char *pkcs11_module;
+    const char *pkcs11_token;
+    const char *pkcs11_pin_file;
     const char *ca_approval;
     int64_t not_before_backdate_ms;
     int64_t crl_validity_ms;

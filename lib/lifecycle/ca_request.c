@@ -28,6 +28,8 @@ static const struct member bootstrap_members[] = {
     {"organization",        MEMBER_TEXT,    OPTIONAL, AT(ca_bootstrap, organization)       },
     {"root_algorithm",      MEMBER_TEXT,    REQUIRED, AT(ca_bootstrap, root_algorithm)     },
     {"issuing_algorithm",   MEMBER_TEXT,    REQUIRED, AT(ca_bootstrap, issuing_algorithm)  },
+    {"root_driver",         MEMBER_TEXT,    OPTIONAL, AT(ca_bootstrap, root_driver)        },
+    {"issuing_driver",      MEMBER_TEXT,    OPTIONAL, AT(ca_bootstrap, issuing_driver)     },
     {"root_days",           MEMBER_INTEGER, OPTIONAL, AT(ca_bootstrap, root_days)          },
     {"issuing_days",        MEMBER_INTEGER, OPTIONAL, AT(ca_bootstrap, issuing_days)       },
     {"ocsp_urls",           MEMBER_TEXTS,   OPTIONAL, AT(ca_bootstrap, ocsp_urls)          },
@@ -100,6 +102,15 @@ static bool algorithm_fits(const char *member, const char *text, struct fault *f
                      member, text_quote(scratch, text));
 }
 
+static bool driver_fits(const char *member, const char *name, struct fault *fault)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+
+    return !name || text_equal(name, "file") || text_equal(name, "pkcs11") ||
+           fault_set(fault, INPUT_INVALID, member, "%s %s is none of file, pkcs11", member,
+                     text_quote(scratch, name));
+}
+
 static bool days_fit(const char *member, int64_t days, struct fault *fault)
 {
     return (days >= 1 && days <= CA_DAYS_MAX) ||
@@ -135,6 +146,8 @@ static bool bootstrap_fits(const struct ca_bootstrap *wanted, struct fault *faul
                          "root and issuing CA must not have the same name");
     return algorithm_fits("root_algorithm", wanted->root_algorithm, fault) &&
            algorithm_fits("issuing_algorithm", wanted->issuing_algorithm, fault) &&
+           driver_fits("root_driver", wanted->root_driver, fault) &&
+           driver_fits("issuing_driver", wanted->issuing_driver, fault) &&
            days_fit("root_days", wanted->root_days, fault) &&
            days_fit("issuing_days", wanted->issuing_days, fault) &&
            urls_fit("ocsp_urls", &wanted->ocsp_urls, fault) &&
@@ -174,6 +187,8 @@ json_t *ca_bootstrap_to_body(const struct ca_bootstrap *bootstrap)
     json_set_text(body, "organization", bootstrap->organization);
     json_set_text(body, "root_algorithm", bootstrap->root_algorithm);
     json_set_text(body, "issuing_algorithm", bootstrap->issuing_algorithm);
+    json_set_text(body, "root_driver", bootstrap->root_driver);
+    json_set_text(body, "issuing_driver", bootstrap->issuing_driver);
     json_set_integer(body, "root_days", bootstrap->root_days);
     json_set_integer(body, "issuing_days", bootstrap->issuing_days);
     set_texts(body, "ocsp_urls", &bootstrap->ocsp_urls);

@@ -35,6 +35,8 @@ struct ca_bootstrap {
     const char *organization; /* or NULL */
     const char *root_algorithm;
     const char *issuing_algorithm;
+    const char *root_driver; /* the signer's key driver; NULL: file */
+    const char *issuing_driver;
     int64_t root_days;
     int64_t issuing_days;
     struct text_list ocsp_urls;

@@ -59,6 +59,7 @@ static const struct limit key_ref = {SIGNER_KEY_REF_MAX, 0, 0};
 static const struct limit spki = {SIGNER_SPKI_MAX, 0, 0};
 static const struct limit algorithm = {SIGNER_ALGORITHM_MAX, 0, 0};
 static const struct limit hint = {SIGNER_HINT_MAX, 0, 0};
+static const struct limit driver = {SIGNER_DRIVER_MAX, 0, 0};
 static const struct limit facts = {SIGNER_FACTS_MAX, 0, 0};
 static const struct limit subject = {SIGNER_SUBJECT_COUNT * RDN_MAX, SIGNER_SUBJECT_COUNT,
                                      SIGNER_RDN_VALUE_MAX};
@@ -96,6 +97,7 @@ static const struct field request_fields[] = {
     {20, "hint",           CONTENT_TEXT,   REQUEST(hint),             &hint     },
     {21, "issuer_key_ref", CONTENT_TEXT,   REQUEST(issuer_key_ref),   &key_ref  },
     {22, "facts",          CONTENT_TEXT,   REQUEST(facts_json),       &facts    },
+    {28, "driver",         CONTENT_TEXT,   REQUEST(driver),           &driver   },
 };
 
 static const struct field reply_fields[] = {
@@ -136,7 +138,7 @@ static const struct shape request_shapes[] = {
     {SIGNER_SIGN_LEAF,           "sign-leaf",           LEAF_FIELDS,  0      },
     {SIGNER_SIGN_CRL,            "sign-crl",            BIT(1),       0      },
     {SIGNER_SIGN_OCSP_RESPONDER, "sign-ocsp-responder", OCSP_FIELDS,  0      },
-    {SIGNER_GENERATE,            "generate",            GENERATE_ALL, 0      },
+    {SIGNER_GENERATE,            "generate",            GENERATE_ALL, BIT(28)},
     {SIGNER_SIGN_CA,             "sign-ca",             CA_FIELDS,    CA_KEYS},
     {SIGNER_FORGET,              "forget",              BIT(1),       0      },
     {SIGNER_FACTS,               "facts",               FACTS_ALL,    0      },

@@ -18,6 +18,7 @@
 #define SIGNER_SPKI_MAX       4096
 #define SIGNER_ALGORITHM_MAX  32
 #define SIGNER_HINT_MAX       64
+#define SIGNER_DRIVER_MAX     32
 #define SIGNER_FACTS_MAX      (128 * 1024)
 #define SIGNER_SUBJECT_COUNT  32
 #define SIGNER_OID_MAX        64
@@ -49,7 +50,8 @@ struct signer_request {
     struct certificate_wish leaf;
     struct ca_wish ca;
     const char *algorithm;      /* generate: "ECDSA-P256" … */
-    const char *hint;           /* generate: part of the file name */
+    const char *hint;           /* generate: part of the file name or label */
+    const char *driver;         /* generate: "file", "pkcs11"; NULL: file */
     const char *issuer_key_ref; /* sign-ca: the parent's key; NULL: self-signed */
     const char *facts_json;     /* facts: the whole new facts file */
 };

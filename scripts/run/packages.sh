@@ -36,6 +36,7 @@ libpcre2-dev    /usr/include/pcre2.h
 libcurl4-openssl-dev /usr/bin/curl-config
 libunbound-dev  /usr/include/unbound.h
 libseccomp-dev  /usr/include/seccomp.h
+libp11-kit-dev  /usr/include/p11-kit-1/p11-kit/p11-kit.h
 END
 }
 

@@ -168,7 +168,7 @@ Test(signer_process, opens_no_key_outside_its_directory)
         {link_path,     SIGNER_KEY,"cannot be open"},
         {"/etc/passwd", SIGNER_REFUSED, "outside"},
         {"relative.key",  SIGNER_MESSAGE,                     "unknown key dr"                                                  },
-        {"pkcs11:token=x",  SIGNER_MESSAGE,                      "unknown key dr"                                                                          },
+        {"awskms:token=x",  SIGNER_MESSAGE,                      "unknown key dr"                                                                          },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(references); i++) {
