@@ -194,6 +194,37 @@ static bool begins_soon(const struct certificate_wish *wish, struct fault *fault
                      AHEAD_MAX_S);
 }
 
+/* The constraints of the CA's own certificate, of every kind of name, as a verifier reads them:
+ * what the facts file says comes on top. */
+static bool within_constraints(const struct ca_facts *facts, struct bytes tbs, struct fault *fault)
+{
+    static const uint8_t unsigned_yet[1];
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+
+    if (!facts->constraints)
+        return true;
+    const struct bytes der = signed_object_assemble(scratch, tbs, facts->issuer.algorithm,
+                                                    BYTES_OF(unsigned_yet));
+    const uint8_t *at = der.data;
+    AUTO(X509) *leaf = d2i_X509(NULL, &at, (long)der.size);
+    /* It fills what NAME_CONSTRAINTS_check looks at, which does not do so itself. */
+    if (!leaf || X509_check_purpose(leaf, -1, 0) != 1)
+        return fault_set(fault, INTERNAL, NULL, "what was composed cannot be read");
+    int broken = NAME_CONSTRAINTS_check(leaf, facts->constraints);
+    if (broken == X509_V_OK)
+        broken = NAME_CONSTRAINTS_check_CN(leaf, facts->constraints);
+    return broken == X509_V_OK ||
+           fault_set(fault, NAME_CONSTRAINT, "names",
+                     "a name is against the name constraints of the CA's certificate: %s",
+                     X509_verify_cert_error_string(broken));
+}
+
+bool ca_may_sign(const struct ca_facts *facts, struct fault *fault)
+{
+    return !facts->retired || fault_set(fault, SIGNER_REFUSED, "key_ref",
+                                        "the CA is retired: it signs no certificate any more");
+}
+
 /* Compose first: what the facts forbid costs the peer no signature of its hour. */
 static bool answer_sign_leaf(struct call *call, struct fault *fault)
 {
@@ -202,13 +233,14 @@ static bool answer_sign_leaf(struct call *call, struct fault *fault)
     struct key *key = key_store_find(call->signer->keys, call->request->key_ref, fault);
     const struct ca_facts *facts = key ? key_store_facts(call->signer->keys, key, fault) : NULL;
 
-    if (!facts)
+    if (!facts || !ca_may_sign(facts, fault))
         return false;
     const struct certificate_wish wish = without_backdating(&call->request->leaf);
     if (!begins_soon(&wish, fault))
         return false;
     draw_serial(serial);
-    if (!certificate_compose(call->ctx, &facts->issuer, &wish, serial, &tbs, fault))
+    if (!certificate_compose(call->ctx, &facts->issuer, &wish, serial, &tbs, fault) ||
+        !within_constraints(facts, tbs, fault))
         return false;
     if (facts->signatures_per_hour > 0 &&
         !rate_take(key->beside, call->peer->user, facts->signatures_per_hour, fault))
@@ -251,6 +283,7 @@ static const struct {
     {SIGNER_SIGN_OCSP_RESPONDER, answer_sign_ocsp_responder},
     {SIGNER_GENERATE,            answer_generate           },
     {SIGNER_SIGN_CA,             answer_sign_ca            },
+    {SIGNER_SIGN_CSR,            answer_sign_csr           },
     {SIGNER_FORGET,              answer_forget             },
     {SIGNER_FACTS,               answer_facts              },
 };

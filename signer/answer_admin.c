@@ -83,7 +83,8 @@ static bool sign_subordinate(struct call *call, struct fault *fault)
     const struct ca_facts *facts = parent ? key_store_facts(call->signer->keys, parent, fault)
                                           : NULL;
 
-    if (!facts || !cut_path_len(facts, &wish, fault))
+    if (!facts || !ca_may_sign(facts, fault) || !cut_path_len(facts, &wish, fault) ||
+        !ca_wish_constrain(&facts->issuer.permitted_dns, &facts->issuer.excluded_dns, &wish, fault))
         return false;
     if (bytes_equal(wish.spki, parent->spki))
         return fault_set(fault, SIGNER_REFUSED, "spki", "a CA is not certified by its own key");
@@ -96,6 +97,27 @@ static bool sign_subordinate(struct call *call, struct fault *fault)
 bool answer_sign_ca(struct call *call, struct fault *fault)
 {
     return call->request->issuer_key_ref ? sign_subordinate(call, fault) : sign_root(call, fault);
+}
+
+/* A request for a certificate from elsewhere certifies nothing, but is a signature: a line. */
+bool answer_sign_csr(struct call *call, struct fault *fault)
+{
+    struct ca_wish wish = call->request->ca;
+    struct bytes info;
+    struct bytes signature;
+    struct key *key = key_store_find(call->signer->keys, call->request->key_ref, fault);
+
+    if (!key)
+        return false;
+    wish.spki = key->spki;
+    if (!certificate_request_compose_ca(call->ctx, &wish, key->signature, &info, fault) ||
+        !key_sign(call->ctx, key, info, &signature, fault))
+        return false;
+    const struct bytes der = signed_object_assemble(call->ctx, info, key->signature, signature);
+    if (!record_key(call, key, "csr_sha256", der, fault))
+        return false;
+    call->reply->der = der;
+    return true;
 }
 
 bool answer_forget(struct call *call, struct fault *fault)
@@ -115,6 +137,8 @@ bool answer_facts(struct call *call, struct fault *fault)
                                     call->signer->settings.signer_max_leaf_days, fault))
         return false;
     const char *path = mem_printf(call->ctx, "%s" FACTS_ENDING, key->beside);
+    call->reply->key_ref = key->reference;
+    call->reply->spki = key->spki;
     return record_key(call, key, "facts_sha256", text, fault) &&
            safe_file_write(path, text, true, fault);
 }

@@ -33,6 +33,7 @@ struct facts_file {
     int64_t signatures_per_hour_per_peer;
     int64_t crl_validity_seconds;
     int64_t ocsp_validity_seconds;
+    bool retired;
 };
 
 #define FACT(member) offsetof(struct facts_file, member)
@@ -50,6 +51,7 @@ static const struct member members[] = {
     {"signatures_per_hour_per_peer", MEMBER_INTEGER, OPTIONAL, FACT(signatures_per_hour_per_peer)},
     {"crl_validity_seconds",         MEMBER_INTEGER, OPTIONAL, FACT(crl_validity_seconds)        },
     {"ocsp_validity_seconds",        MEMBER_INTEGER, OPTIONAL, FACT(ocsp_validity_seconds)       },
+    {"retired",                      MEMBER_BOOLEAN, OPTIONAL, FACT(retired)                     },
 };
 
 static void *refuse(struct fault *fault, const char *member, const char *rule)
@@ -203,6 +205,10 @@ static struct ca_facts *make_facts(TALLOC_CTX *ctx, const struct facts_file *fil
         .excluded_dns = file->excluded_dns,
     };
     facts->path_len = certificate->path_len;
+    facts->retired = file->retired;
+    facts->constraints = X509_get_ext_d2i(certificate->x509, NID_name_constraints, NULL, NULL);
+    if (facts->constraints)
+        mem_adopt(facts, facts->constraints, NAME_CONSTRAINTS_free);
     facts->certificate_sha256 = certificate->fingerprint_sha256;
     facts->signatures_per_hour = file->signatures_per_hour_per_peer;
     facts->crl_validity_s = file->crl_validity_seconds > 0 ? file->crl_validity_seconds

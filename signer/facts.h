@@ -2,6 +2,8 @@
 #ifndef CERTCTL_SIGNER_FACTS_H
 #define CERTCTL_SIGNER_FACTS_H
 
+#include <openssl/x509v3.h>
+
 #include "signer/key_driver.h"
 
 #define FACTS_ENDING   ".facts"
@@ -15,8 +17,10 @@
 
 /* A talloc object that owns all of it. */
 struct ca_facts {
-    struct issuer_facts issuer; /* subject, ski, life and algorithm from the certificate */
-    int path_len;               /* of the CA's certificate; -1: none */
+    struct issuer_facts issuer;    /* subject, ski, life and algorithm from the certificate */
+    int path_len;                  /* of the CA's certificate; -1: none */
+    bool retired;                  /* it signs no certificate any more, CRLs alone */
+    NAME_CONSTRAINTS *constraints; /* of the CA's certificate; NULL: none */
     const char *certificate_sha256;
     int64_t signatures_per_hour; /* per peer; 0: no limit */
     int64_t ocsp_validity_s;     /* the longest life of an OCSP responder's certificate */

@@ -36,9 +36,12 @@ bool answer_sign_crl(struct call *call, struct fault *fault);
 /* The admin requests, answer_admin.c. */
 bool answer_generate(struct call *call, struct fault *fault);
 bool answer_sign_ca(struct call *call, struct fault *fault);
+bool answer_sign_csr(struct call *call, struct fault *fault);
 bool answer_forget(struct call *call, struct fault *fault);
 bool answer_facts(struct call *call, struct fault *fault);
 
+/* SIGNER_REFUSED when its facts say that the CA is retired. */
+bool ca_may_sign(const struct ca_facts *facts, struct fault *fault);
 /* 16 octets from RAND_priv_bytes, top bit clear, not zero (04 section 6.4). */
 void draw_serial(uint8_t ret_serial[CERTIFICATE_SERIAL_SIZE]);
 /* Signs, appends the line, and only then puts the certificate into the reply. With `flush` the line

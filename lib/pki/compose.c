@@ -184,6 +184,14 @@ static bool dns_touches(const char *name, const char *excluded)
     return text_equal_nocase(name + 2, bare) || (parent && text_equal_nocase(name + 1, parent));
 }
 
+/* A reason of its own: protocols have words for it (04 section 6.2). */
+static bool refuse_name(struct fault *fault, const char *field, const char *name, const char *rule)
+{
+    refuse_value(fault, field, name, rule);
+    fault->reason = NAME_CONSTRAINT;
+    return false;
+}
+
 static bool check_dns(const struct issuer_facts *facts, const char *field, const char *name,
                       struct fault *fault)
 {
@@ -192,10 +200,10 @@ static bool check_dns(const struct issuer_facts *facts, const char *field, const
     for (size_t i = 0; i < facts->permitted_dns.count && !permitted; i++)
         permitted = dns_within(name, facts->permitted_dns.items[i]);
     if (!permitted)
-        return refuse_value(fault, field, name, "is outside the CA's permitted names");
+        return refuse_name(fault, field, name, "is outside the CA's permitted names");
     for (size_t i = 0; i < facts->excluded_dns.count; i++)
         if (dns_touches(name, facts->excluded_dns.items[i]))
-            return refuse_value(fault, field, name, "is inside the CA's excluded names");
+            return refuse_name(fault, field, name, "is inside the CA's excluded names");
     return true;
 }
 
@@ -442,6 +450,12 @@ static bool check_ca_key(const struct ca_wish *wish, bool self_signed,
     return true;
 }
 
+static bool check_path_len(const struct ca_wish *wish, struct fault *fault)
+{
+    return (wish->path_len >= -1 && wish->path_len <= 100) ||
+           refuse(fault, "path_len", "path length is not -1 to 100");
+}
+
 static void put_ca_extensions(struct der_writer *to, const struct issuer_facts *facts,
                               const struct ca_wish *wish)
 {
@@ -469,8 +483,8 @@ bool certificate_compose_ca(TALLOC_CTX *ctx, const struct issuer_facts *facts,
 
     if (wish->subject_count == 0)
         return refuse(fault, "subject", "a CA has a subject (RFC 5280 section 4.1.2.6)");
-    if (wish->path_len < -1 || wish->path_len > 100)
-        return refuse(fault, "path_len", "path length is not -1 to 100");
+    if (!check_path_len(wish, fault))
+        return false;
     if ((facts && !check_facts(facts, fault)) || !check_serial(serial, fault) ||
         !check_subject(wish->subject, wish->subject_count, fault) ||
         !check_constraints(&wish->permitted_dns, fault) ||
@@ -573,6 +587,78 @@ bool certificate_compose_ocsp(TALLOC_CTX *ctx, const struct issuer_facts *facts,
     put_version_and_serial(&to, serial);
     der_wrap(&to, DER_SEQUENCE, 0);
     *ret_tbs = der_finish(&to, ctx);
+    return true;
+}
+
+/* Whether all that `inner` covers is covered by one of the bases. */
+static bool base_within(const char *inner, const struct text_list *bases)
+{
+    for (size_t i = 0; i < bases->count; i++)
+        if (text_equal_nocase(inner, bases->items[i]) || dns_within(inner, bases->items[i]))
+            return true;
+    return false;
+}
+
+static bool wider(struct fault *fault, const char *what, const char *base)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+
+    return fault_set(fault, SIGNER_REFUSED, "name_constraints",
+                     "child name constraints not a subset of parent's: %s %s", what,
+                     text_quote(scratch, base));
+}
+
+bool ca_wish_constrain(const struct text_list *permitted, const struct text_list *excluded,
+                       struct ca_wish *wish, struct fault *fault)
+{
+    if (wish->permitted_dns.count == 0)
+        wish->permitted_dns = *permitted;
+    if (wish->excluded_dns.count == 0)
+        wish->excluded_dns = *excluded;
+    for (size_t i = 0; permitted->count > 0 && i < wish->permitted_dns.count; i++)
+        if (!base_within(wish->permitted_dns.items[i], permitted))
+            return wider(fault, "permitted_dns holds", wish->permitted_dns.items[i]);
+    for (size_t i = 0; i < excluded->count; i++)
+        if (!base_within(excluded->items[i], &wish->excluded_dns))
+            return wider(fault, "excluded_dns lacks", excluded->items[i]);
+    return true;
+}
+
+/* Attribute { extensionRequest, { Extensions } } (RFC 2985 section 5.4.2) in a request's [0]. */
+static void put_extension_request(struct der_writer *to, const struct ca_wish *wish)
+{
+    const size_t mark = der_mark(to);
+    uint8_t key_id[KEY_ID_SIZE];
+
+    key_identifier(wish->spki, key_id);
+    put_subject_key_id(to, BYTES_OF(key_id));
+    put_key_usage(to, USAGE_KEY_CERT_SIGN | USAGE_CRL_SIGN);
+    put_basic_constraints(to, true, wish->path_len);
+    der_wrap(to, DER_SEQUENCE, mark);
+    der_wrap(to, DER_SET, mark);
+    (void)der_put_oid(to, "1.2.840.113549.1.9.14");
+    der_wrap(to, DER_SEQUENCE, mark);
+    der_wrap(to, DER_CONTEXT_CONSTRUCTED(0), mark);
+}
+
+bool certificate_request_compose_ca(TALLOC_CTX *ctx, const struct ca_wish *wish,
+                                    enum signature_algorithm algorithm, struct bytes *ret_info,
+                                    struct fault *fault)
+{
+    if (wish->subject_count == 0)
+        return refuse(fault, "subject", "a CA has a subject (RFC 5280 section 4.1.2.6)");
+    if (!check_path_len(wish, fault) || !check_subject(wish->subject, wish->subject_count, fault) ||
+        !check_ca_key(wish, true, algorithm, fault))
+        return false;
+
+    struct der_writer to;
+    der_start(&to, ctx, TBS_USUAL_SIZE);
+    put_extension_request(&to, wish);
+    der_put(&to, wish->spki);
+    put_name(&to, wish->subject, wish->subject_count);
+    der_put_small(&to, 0);
+    der_wrap(&to, DER_SEQUENCE, 0);
+    *ret_info = der_finish(&to, ctx);
     return true;
 }
 

@@ -99,8 +99,8 @@ struct issuer_facts {
 };
 
 /* The TBSCertificate on ctx. Refuses (SIGNER_REFUSED, the field named) what the facts do not
- * allow, (VALIDITY_EMPTY) a life that is empty after cutting. `serial` is big-endian, top bit
- * clear, not zero. */
+ * allow, (NAME_CONSTRAINT) names that are not the CA's to certify, (VALIDITY_EMPTY) a life that is
+ * empty after cutting. `serial` is big-endian, top bit clear, not zero. */
 bool certificate_compose(TALLOC_CTX *ctx, const struct issuer_facts *facts,
                          const struct certificate_wish *wish,
                          const uint8_t serial[CERTIFICATE_SERIAL_SIZE], struct bytes *ret_tbs,
@@ -123,6 +123,15 @@ bool certificate_compose_ocsp(TALLOC_CTX *ctx, const struct issuer_facts *facts,
                               const struct ocsp_wish *wish, int64_t life_max_s,
                               const uint8_t serial[CERTIFICATE_SERIAL_SIZE], struct bytes *ret_tbs,
                               struct fault *fault);
+/* The CertificationRequestInfo (RFC 2986 section 4.1) by which a CA elsewhere is asked for such a
+ * certificate: subject, spki and path_len of the wish, as an extensionRequest. */
+bool certificate_request_compose_ca(TALLOC_CTX *ctx, const struct ca_wish *wish,
+                                    enum signature_algorithm algorithm, struct bytes *ret_info,
+                                    struct fault *fault);
+/* Gives a CA below `permitted` and `excluded` constraints that are within them: what the wish
+ * leaves open is the parent's, what is wider is refused (SIGNER_REFUSED; 04 section 5.3). */
+bool ca_wish_constrain(const struct text_list *permitted, const struct text_list *excluded,
+                       struct ca_wish *wish, struct fault *fault);
 /* SEQUENCE { tbs, AlgorithmIdentifier, BIT STRING }: certificates, CRLs, OCSP responses. */
 struct bytes signed_object_assemble(TALLOC_CTX *ctx, struct bytes tbs,
                                     enum signature_algorithm algorithm, struct bytes signature);

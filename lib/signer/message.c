@@ -128,6 +128,7 @@ struct shape {
 #define OCSP_FIELDS  (BIT(1) | BIT(3) | BIT(10) | BIT(11)) /* key_ref, spki, life */
 #define CA_FIELDS    (BIT(19) - BIT(12))                   /* 12 to 18 */
 #define CA_KEYS      (BIT(1) | BIT(21))
+#define CSR_FIELDS   (BIT(1) | BIT(12) | BIT(16))
 #define GENERATE_ALL (BIT(19) | BIT(20))
 #define FACTS_ALL    (BIT(1) | BIT(22))
 #define REPLY_OK_ANY (BIT(8) - BIT(3)) /* 3 to 7 */
@@ -140,6 +141,7 @@ static const struct shape request_shapes[] = {
     {SIGNER_SIGN_OCSP_RESPONDER, "sign-ocsp-responder", OCSP_FIELDS,  0      },
     {SIGNER_GENERATE,            "generate",            GENERATE_ALL, BIT(28)},
     {SIGNER_SIGN_CA,             "sign-ca",             CA_FIELDS,    CA_KEYS},
+    {SIGNER_SIGN_CSR,            "sign-csr",            CSR_FIELDS,   0      },
     {SIGNER_FORGET,              "forget",              BIT(1),       0      },
     {SIGNER_FACTS,               "facts",               FACTS_ALL,    0      },
 };

@@ -4,6 +4,8 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 
+#include "core/memory.h"
+
 #include "core/banned.h"
 
 static void constrain(struct ca_wish *wish)
@@ -142,4 +144,99 @@ Test(compose_ca, ca_wishes_are_checked)
             cr_expect_eq(tbs.size, 77, "%s", ca_attempts[i].about);
         }
     }
+}
+
+/* The bases as the texts say, separated by commas. */
+static struct text_list bases(TALLOC_CTX *ctx, const char *text)
+{
+    return text_split(ctx, text, ',');
+}
+
+static const struct {
+    const char *about;
+    const char *parent_permitted;
+    const char *parent_excluded;
+    const char *permitted;
+    const char *excluded;
+    const char *becomes; /* permitted/excluded; NULL: refused */
+} below[] = {
+    {"nothing anywhere",           "",         "",       "",           "",         "/"            },
+    {"a first constraint",         "",         "",       "a.test",     "b.test",   "a.test/b.test"},
+    {"what is open is inherited",  "a.test",   "x.test", "",           "",         "a.test/x.test"},
+    {"the same",                   "a.test",   "x.test", "a.test",     "x.test",   "a.test/x.test"},
+    {"in other letters",           "A.test",   "",       "a.TEST",     "",         "a.TEST/"      },
+    {"one of two, and below",      "a.test,b", "",       "x.b",        "",         "x.b/"         },
+    {"below with a dot",           "a.test",   "",       ".a.test",    "",         ".a.test/"     },
+    {"the same with a dot",        ".a.test",  "",       ".a.test",    "",         ".a.test/"     },
+    {"the dot widened",            ".a.test",  "",       "a.test",     "",         NULL           },
+    {"a sibling",                  "a.test",   "",       "b.test",     "",         NULL           },
+    {"one good, one not",          "a.test",   "",       "x.a.test,b", "",         NULL           },
+    {"a name that ends alike",     "a.test",   "",       "xa.test",    "",         NULL           },
+    {"the parent's parent",        "a.test",   "",       "test",       "",         NULL           },
+    {"more excluded",              "",         "x.test", "",           "x.test,y", "/x.test,y"    },
+    {"a wider exclusion",          "",         "x.test", "",           "test",     "/test"        },
+    {"a narrower exclusion",       "",         "x.test", "",           "a.x.test", NULL           },
+    {"an exclusion that was lost", "",         "x,y",    "",           "x",        NULL           },
+};
+
+Test(compose_ca, constraints_of_a_child_are_within_its_parents)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(below); i++) {
+        AUTO(TALLOC_CTX) *one = talloc_new(NULL);
+        const struct text_list permitted = bases(one, below[i].parent_permitted);
+        const struct text_list excluded = bases(one, below[i].parent_excluded);
+        struct ca_wish wish = {.permitted_dns = bases(one, below[i].permitted),
+                               .excluded_dns = bases(one, below[i].excluded)};
+        struct fault fault = {0};
+        const bool good = ca_wish_constrain(&permitted, &excluded, &wish, &fault);
+
+        cr_expect_eq(good, below[i].becomes != NULL, "%s: %s", below[i].about, fault.detail);
+        if (good)
+            cr_expect_str_eq(mem_printf(one, "%s/%s", text_list_join(one, &wish.permitted_dns, ","),
+                                        text_list_join(one, &wish.excluded_dns, ",")),
+                             below[i].becomes, "%s", below[i].about);
+        else
+            cr_expect_str_eq(fault.field, "name_constraints", "%s", below[i].about);
+    }
+}
+
+Test(compose_ca, a_request_for_a_ca_elsewhere)
+{
+    static const struct rdn subject[] = {
+        {"2.5.4.10", RDN_UTF8, "Example"},
+        {"2.5.4.3",  RDN_UTF8, "Sub CA" }
+    };
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    EVP_PKEY *key = test_key(scratch, "P-256");
+    struct ca_wish wish = {
+        .subject = subject, .subject_count = 2, .spki = test_spki(scratch, key), .path_len = 0};
+    struct bytes info = {0};
+    struct fault fault = {0};
+
+    cr_assert(certificate_request_compose_ca(scratch, &wish, SIGNATURE_ECDSA_SHA256, &info, &fault),
+              "%s", fault.detail);
+    const struct bytes signature = test_signature(scratch, key, "SHA256", info);
+    const struct bytes der = signed_object_assemble(scratch, info, SIGNATURE_ECDSA_SHA256,
+                                                    signature);
+    const uint8_t *at = der.data;
+    AUTO(X509_REQ) *request = d2i_X509_REQ(NULL, &at, (long)der.size);
+    cr_assert_not_null(request);
+    cr_expect_eq(at, der.data + der.size);
+    cr_expect_eq(X509_REQ_verify(request, X509_REQ_get0_pubkey(request)), 1);
+    cr_expect_eq(X509_REQ_get_version(request), 0);
+    AUTO(X509_EXTENSION_STACK) *extensions = X509_REQ_get_extensions(request);
+    AUTO(BASIC_CONSTRAINTS) *basic = X509V3_get_d2i(extensions, NID_basic_constraints, NULL, NULL);
+    cr_assert(basic && basic->ca && basic->pathlen);
+    cr_expect_eq(ASN1_INTEGER_get(basic->pathlen), 0);
+
+    wish.subject_count = 0;
+    cr_expect_not(
+        certificate_request_compose_ca(scratch, &wish, SIGNATURE_ECDSA_SHA256, &info, &fault));
+    wish.subject_count = 2;
+    wish.path_len = 101;
+    cr_expect_not(
+        certificate_request_compose_ca(scratch, &wish, SIGNATURE_ECDSA_SHA256, &info, &fault));
+    wish.path_len = 0;
+    cr_expect_not(
+        certificate_request_compose_ca(scratch, &wish, SIGNATURE_RSA_SHA256, &info, &fault));
 }

@@ -201,9 +201,9 @@ Test(signer_process, holds_every_leaf_to_the_facts)
                     "\"excluded_dns\":[\"no.example.com\"],\"allowed_ekus\":[\"serverAuth\"]");
     /* Two names, one of them outside: never is the first checked twice. */
     wish.names = (struct name_list){two, 2};
-    expect_refusal(rig, &root, &wish, SIGNER_REFUSED, "permitted names");
+    expect_refusal(rig, &root, &wish, NAME_CONSTRAINT, "permitted names");
     two[1].value = "a.no.example.com";
-    expect_refusal(rig, &root, &wish, SIGNER_REFUSED, "excluded names");
+    expect_refusal(rig, &root, &wish, NAME_CONSTRAINT, "excluded names");
     wish = good;
     wish.ekus = EKU_SERVER_AUTH | EKU_CLIENT_AUTH;
     expect_refusal(rig, &root, &wish, SIGNER_REFUSED, "extended key usage");
@@ -509,5 +509,84 @@ Test(signer_process, gives_up_core_dumps_and_new_privileges)
     limits += strspn(limits, " ");
     cr_expect(text_starts(limits, "0 "), "%.20s", limits);
     cr_expect_not_null(strstr(read_proc(scratch, rig->signers[0], "status"), "NoNewPrivs:\t1"));
+    rig_end(rig);
+}
+
+/* The facts file is empty on purpose: what binds is the certificate, for every kind of name. */
+Test(signer_process, holds_leaves_to_the_constraints_of_the_certificate)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    struct rig *rig = rig_new(scratch);
+    rig_start_all(rig, 1);
+    static char example[] = "example.com";
+    static char *permitted[] = {example};
+    const struct rig_key root = rig_root(rig, "ECDSA-P256");
+    struct rig_key issuing = rig_generate(rig, "ECDSA-P256");
+    const struct rdn subject = {"2.5.4.3", RDN_UTF8, "Constrained CA"};
+    const struct signer_request request = {
+        .kind = SIGNER_SIGN_CA,
+        .issuer_key_ref = root.reference,
+        .ca = {.subject = &subject,
+               .subject_count = 1,
+               .spki = issuing.spki,
+               .not_before = clock_now_s() - 60,
+               .not_after = clock_now_s() + RIG_YEAR_S,
+               .path_len = 0,
+               .permitted_dns = {permitted, 1}},
+    };
+    struct signer_reply reply;
+    struct fault fault = {0};
+
+    cr_assert(signer_call(rig, rig->admin_socket, &request, &reply, &fault), "%s", fault.detail);
+    issuing.certificate = mem_adopt(rig, rig_parse(reply.der), X509_free);
+    rig_write_facts(rig, &issuing, "");
+    struct certificate_wish wish = rig_wish(rig);
+    cr_expect(rig_sign(rig, &issuing, &wish, &reply.der, &fault), "%s", fault.detail);
+    wish.names.items[0].value = "www.example.org";
+    expect_refusal(rig, &issuing, &wish, NAME_CONSTRAINT, "permitted subtree violation");
+    rig_end(rig);
+}
+
+Test(signer_process, a_retired_ca_signs_no_certificate)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    struct rig *rig = rig_new(scratch);
+    rig_start_all(rig, 1);
+    const struct rig_key root = rig_root(rig, "ECDSA-P256");
+    const struct rig_key below = rig_generate(rig, "ECDSA-P256");
+    const struct certificate_wish wish = rig_wish(rig);
+    struct fault fault = {0};
+    struct bytes der;
+
+    cr_expect(rig_sign(rig, &root, &wish, &der, &fault), "%s", fault.detail);
+    rig_write_facts(rig, &root, ",\"retired\":true");
+    expect_refusal(rig, &root, &wish, SIGNER_REFUSED, "retired");
+    cr_expect_not(ask_ca(rig, &root, below.spki, 0, &fault));
+    cr_expect_not_null(strstr(fault.detail, "retired"), "%s", fault.detail);
+    rig_end(rig);
+}
+
+Test(signer_process, signs_requests_for_cas_elsewhere)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    struct rig *rig = rig_new(scratch);
+    rig_start_all(rig, 1);
+    const struct rig_key key = rig_generate(rig, "RSA-2048");
+    const struct rdn subject = {"2.5.4.3", RDN_UTF8, "Sub CA"};
+    const struct signer_request request = {
+        .kind = SIGNER_SIGN_CSR,
+        .key_ref = key.reference,
+        .ca = {.subject = &subject, .subject_count = 1}
+    };
+    struct signer_reply reply;
+    struct fault fault = {0};
+
+    cr_expect_not(signer_call(rig, rig->socket, &request, &reply, &fault), "on signer.sock");
+    cr_assert(signer_call(rig, rig->admin_socket, &request, &reply, &fault), "%s", fault.detail);
+    const uint8_t *at = reply.der.data;
+    AUTO(X509_REQ) *csr = d2i_X509_REQ(NULL, &at, (long)reply.der.size);
+    cr_assert_not_null(csr);
+    cr_expect_eq(X509_REQ_verify(csr, X509_REQ_get0_pubkey(csr)), 1);
+    cr_expect_eq(rig_log_count(rig, "sign-csr"), 1);
     rig_end(rig);
 }
