@@ -43,6 +43,14 @@ int admin_misused(const struct verb *verbs, size_t count, const char *name);
 int ca_bootstrap_verb(struct admin *admin, int argc, char **argv);
 int ca_requests_verb(struct admin *admin, int argc, char **argv);
 int ca_approve_verb(struct admin *admin, int argc, char **argv);
+int ca_self_signed_verb(struct admin *admin, int argc, char **argv);
+int ca_create_verb(struct admin *admin, int argc, char **argv);
+int ca_csr_verb(struct admin *admin, int argc, char **argv);
+int ca_import_verb(struct admin *admin, int argc, char **argv);
+int ca_sign_verb(struct admin *admin, int argc, char **argv);
+int ca_rotate_verb(struct admin *admin, int argc, char **argv);
+int ca_retire_verb(struct admin *admin, int argc, char **argv);
+int ca_result_verb(struct admin *admin, int argc, char **argv);
 int ca_refuse_verb(struct admin *admin, int argc, char **argv);
 
 #endif

@@ -73,12 +73,42 @@ static const char approve_help[] = "show every field and its SHA-256, ask, appro
 static const char list_help[] =
     "issuer, id, subject, state, notAfter, key algorithm, tab-separated";
 
+static const char create_usage[] =
+    "--parent=ID --cn=NAME [--name=NAME] [--organization=NAME] [--algorithm=ALG]\n"
+    "      [--driver=file|pkcs11] [--days=N] [--path-len=N] [--permit=DNS]… [--exclude=DNS]…\n"
+    "      [--base-url=URL]";
+static const char single_usage[] =
+    "--cn=NAME [--issuer=ID] [--organization=NAME] [--algorithm=ALG] [--driver=file|pkcs11]\n"
+    "      [--days=N] [--base-url=URL]";
+static const char csr_usage[] =
+    "--cn=NAME [--issuer=ID] [--organization=NAME] [--algorithm=ALG] [--driver=file|pkcs11]\n"
+    "      [--path-len=N]";
+static const char import_usage[] =
+    "--key=REF|--request=ID --chain=FILE [--issuer=ID] [--tree] [--name=NAME] [--base-url=URL]";
+static const char sign_usage[] =
+    "--parent=ID --csr=FILE [--name=NAME] [--days=N] [--path-len=N] [--permit=DNS]…\n"
+    "      [--exclude=DNS]…";
+static const char rotate_usage[] =
+    "ID [--algorithm=ALG] [--driver=file|pkcs11] [--days=N] [--base-url=URL]";
+static const char import_help[] =
+    "ask to use a key that is there, or was made by ca csr, with its certificate";
+
 const struct verb ca_verbs[] = {
-    {"ca", "bootstrap", bootstrap_usage,     bootstrap_help,                   ca_bootstrap_verb},
-    {"ca", "requests",  "",                  "what waits for approval here",   ca_requests_verb },
-    {"ca", "approve",   "ID [--yes]",        approve_help,                     ca_approve_verb  },
-    {"ca", "refuse",    "ID",                "end a request",                  ca_refuse_verb   },
-    {"ca", "list",      "",                  list_help,                        ca_list_verb     },
-    {"ca", "show",      "ID --pem|--sha256", "its certificate, or the digest", ca_show_verb     },
+    {"ca", "bootstrap",   bootstrap_usage,     bootstrap_help,                                         ca_bootstrap_verb},
+    {"ca", "self-signed", single_usage,        "ask for one CA that signs leaves itself",
+     ca_self_signed_verb                                                                                                },
+    {"ca", "create",      create_usage,        "ask for a CA below another",                           ca_create_verb   },
+    {"ca", "csr",         csr_usage,           "ask for a key, and a request for a CA elsewhere",      ca_csr_verb      },
+    {"ca", "import",      import_usage,        import_help,                                            ca_import_verb   },
+    {"ca", "sign",        sign_usage,          "ask to certify a CA elsewhere",                        ca_sign_verb     },
+    {"ca", "rotate",      rotate_usage,        "ask for a new key of a CA; the old one keeps its CRL",
+     ca_rotate_verb                                                                                                     },
+    {"ca", "retire",      "ID [--confirm]",    "ask to stop a CA; once drained, for good",             ca_retire_verb   },
+    {"ca", "result",      "REQUEST",           "what became of a request, and its PEM",                ca_result_verb   },
+    {"ca", "requests",    "",                  "what waits for approval here",                         ca_requests_verb },
+    {"ca", "approve",     "ID [--yes]",        approve_help,                                           ca_approve_verb  },
+    {"ca", "refuse",      "ID",                "end a request",                                        ca_refuse_verb   },
+    {"ca", "list",        "",                  list_help,                                              ca_list_verb     },
+    {"ca", "show",        "ID --pem|--sha256", "its certificate, or the digest",                       ca_show_verb     },
 };
 const size_t ca_verbs_count = ARRAY_SIZE(ca_verbs);

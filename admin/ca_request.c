@@ -8,16 +8,15 @@
 #include "core/id.h"
 #include "core/json.h"
 #include "core/memory.h"
-#include "lifecycle/ca_request.h"
 
-#include "admin.h"
+#include "ca_order.h"
 
 #include "core/banned.h"
 
-/* $1 id, $2 issuer, $3 body, $4 who, $5 SHA-256, $6 id of the event, $7 its details. */
+/* $1 id, $2 issuer, $3 body, $4 who, $5 SHA-256, $6 id of the event, $7 its details, $8 kind. */
 STATEMENT(ca_request_insert,
           "WITH made AS (INSERT INTO ca_requests (id, kind, issuer_id, body, requested_by, "
-          "fields_sha256) VALUES ($1::text, 'bootstrap', $2::text, $3::text::jsonb, $4::text, "
+          "fields_sha256) VALUES ($1::text, $8::text, $2::text, $3::text::jsonb, $4::text, "
           "$5::text) RETURNING id) "
           "INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, "
           "details, event_category) SELECT $6::text, $4::text, 'User', 'ca_request_created', "
@@ -113,8 +112,8 @@ static bool bootstrap_parse(int argc, char **argv, struct bootstrap_options *opt
 
 /* "{ca}" becomes the CA's id when that is known (lifecycle/ca_request.h). The OCSP URL bears the
  * issuer's: the web server keeps answers under that one name (04 section 11.2). */
-static void add_urls(TALLOC_CTX *ctx, const char *base_url, const char *issuer_id,
-                     struct ca_bootstrap *wanted)
+void ca_add_urls(TALLOC_CTX *ctx, const char *base_url, const char *issuer_id,
+                 struct ca_bootstrap *wanted)
 {
     if (!base_url)
         return;
@@ -132,7 +131,7 @@ static bool insert_request(struct admin *admin, const struct ca_request *request
         admin->ctx, admin->db, &ca_request_insert, fault, TEXT(id), TEXT(request->issuer_id),
         TEXT(json_to_text(admin->ctx, request->body)), TEXT(request->requested_by),
         TEXT(ca_request_sha256(admin->ctx, request)), TEXT(id_new(admin->ctx, "audit")),
-        TEXT(details_of(admin, request)));
+        TEXT(details_of(admin, request)), TEXT(request->kind));
 
     if (!rows && fault->reason == DATABASE_REFERENCE)
         return fault_set(fault, RESOURCE_UNKNOWN, "issuer", "there is no issuer %s",
@@ -160,12 +159,20 @@ int ca_bootstrap_verb(struct admin *admin, int argc, char **argv)
 
     if (!bootstrap_parse(argc, argv, &options))
         return misused(argv[0]);
-    add_urls(admin->ctx, options.base_url, options.issuer_id, &options.wanted);
+    ca_add_urls(admin->ctx, options.base_url, options.issuer_id, &options.wanted);
     AUTO(json_t) *body = ca_bootstrap_to_body(&options.wanted);
-    const struct ca_request request = {"bootstrap", options.issuer_id, admin->actor, body};
+    if (!ca_bootstrap_from_body(admin->ctx, body, &checked, &fault))
+        return admin_failed(&fault);
+    return ca_submit(admin, "bootstrap", options.issuer_id, body);
+}
+
+int ca_submit(struct admin *admin, const char *kind, const char *issuer_id, json_t *body)
+{
+    const struct ca_request request = {kind, issuer_id, admin->actor, body};
     const char *id = id_new(admin->ctx, "car");
-    if (!ca_bootstrap_from_body(admin->ctx, body, &checked, &fault) ||
-        !insert_request(admin, &request, id, &fault))
+    struct fault fault = {0};
+
+    if (!insert_request(admin, &request, id, &fault))
         return admin_failed(&fault);
     db_wake(admin->db, "ca-hierarchy");
     (void)printf("%s\n", id);
@@ -253,16 +260,49 @@ static void show_request(struct admin *admin, const char *id, const struct ca_re
         (void)printf("WARNING: the fields were changed after the request was made (%s)\n", stored);
 }
 
+static void show_subject(struct admin *admin, const char *what, const X509_NAME *name,
+                         const char *spki_sha256)
+{
+    AUTO(BIO) *out = BIO_new(BIO_s_mem());
+    char *text = NULL;
+
+    if (!out || !name || X509_NAME_print_ex(out, name, 0, XN_FLAG_RFC2253) < 0)
+        return;
+    const long length = BIO_get_mem_data(out, &text);
+    (void)printf("%s %s, SHA-256 of its key %s\n", what,
+                 shown_text(admin->ctx, mem_text_n(admin->ctx, text, (size_t)length)), spki_sha256);
+}
+
+/* Nobody can judge base64: what a request or chain says is told in words. */
+static bool show_evidence(struct admin *admin, const struct ca_order *order, struct fault *fault)
+{
+    struct certificate **chain = NULL;
+    size_t count = 0;
+
+    if (order->csr) {
+        const struct csr *csr = ca_csr_read(admin->ctx, order->csr, fault);
+        if (!csr)
+            return false;
+        show_subject(admin, "request of:  ", ca_csr_subject(admin->ctx, csr), csr->spki_sha256);
+    }
+    if (order->chain && !ca_chain_read(admin->ctx, order->chain, &chain, &count, fault))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        show_subject(admin, "certificate: ", X509_get_subject_name(chain[i]->x509),
+                     chain[i]->spki_sha256);
+    return true;
+}
+
 /* A request that the job would refuse must not be approved first. */
 static bool can_be_carried_out(struct admin *admin, const struct ca_request *request,
                                struct fault *fault)
 {
     struct ca_bootstrap bootstrap;
+    struct ca_order order;
 
     if (!text_equal(request->kind, "bootstrap"))
-        return fault_set(fault, INPUT_INVALID, "kind",
-                         "requests of kind %s are not carried out yet",
-                         text_quote(admin->ctx, request->kind));
+        return ca_order_from_body(admin->ctx, request->kind, request->body, &order, fault) &&
+               show_evidence(admin, &order, fault);
     return ca_bootstrap_from_body(admin->ctx, request->body, &bootstrap, fault);
 }
 

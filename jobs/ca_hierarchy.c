@@ -6,6 +6,7 @@
 #include "core/memory.h"
 
 #include "ca_bootstrap.h"
+#include "ca_carry_out.h"
 
 #include "core/banned.h"
 
@@ -17,10 +18,10 @@ STATEMENT(ca_requests_expire,
 STATEMENT(ca_requests_stale, "SELECT count(*) AS stale FROM ca_requests "
                              "WHERE state = 'pending' AND created_at < now() - interval '7 days'");
 
-/* Those of other kinds wait for the day when we know how. $1 batch. */
+/* $1 batch. */
 STATEMENT(ca_requests_waiting,
           "SELECT id, kind, issuer_id, requested_by, body::text AS body FROM ca_requests "
-          "WHERE state IN ('pending', 'approved') AND kind = 'bootstrap' "
+          "WHERE state IN ('pending', 'approved') "
           "ORDER BY created_at, id LIMIT $1::bigint");
 
 /* $1 id, $2 HTTP status, $3 why. */
@@ -108,10 +109,29 @@ static bool approved(const struct job_run *run, const char *id, const struct ca_
     return true;
 }
 
+/* Reads the body even in a dry run: what is approved should be what can be done. */
+static bool carry_out_kind(struct job_run *run, const char *id, const struct ca_request *request,
+                           struct fault *fault)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const bool both = text_equal(request->kind, "bootstrap");
+    struct ca_bootstrap bootstrap;
+    struct ca_order order;
+
+    if (both ? !ca_bootstrap_from_body(scratch, request->body, &bootstrap, fault)
+             : !ca_order_from_body(scratch, request->kind, request->body, &order, fault))
+        return false;
+    if (run->dry_run) {
+        job_would(request->kind, request->issuer_id, 1);
+        return true;
+    }
+    return both ? ca_bootstrap_carry_out(run, id, request, &bootstrap, fault)
+                : ca_carry_out(run, id, request, &order, fault);
+}
+
 static bool carry_out(struct job_run *run, const struct rows *rows, size_t row, bool *ret_done,
                       struct fault *fault)
 {
-    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     const char *id = row_text(rows, row, "id");
     AUTO(json_t) *body = json_parse_object(bytes_of_text(row_text(rows, row, "body")),
                                            INPUT_INVALID, "body", fault);
@@ -121,7 +141,6 @@ static bool carry_out(struct job_run *run, const struct rows *rows, size_t row, 
         .requested_by = row_text(rows, row, "requested_by"),
         .body = body,
     };
-    struct ca_bootstrap bootstrap;
     bool may = false;
 
     *ret_done = false;
@@ -129,15 +148,9 @@ static bool carry_out(struct job_run *run, const struct rows *rows, size_t row, 
         return false;
     if (!may)
         return true;
-    if (!ca_bootstrap_from_body(scratch, body, &bootstrap, fault))
+    if (!carry_out_kind(run, id, &request, fault))
         return false;
-    if (run->dry_run) {
-        job_would("bootstrap", request.issuer_id, 1);
-        return true;
-    }
-    if (!ca_bootstrap_carry_out(run, id, &request, &bootstrap, fault))
-        return false;
-    *ret_done = true;
+    *ret_done = !run->dry_run;
     return true;
 }
 

@@ -1421,7 +1421,8 @@ ALTER TABLE certificate_revocations
 CREATE TABLE ca_requests (
     id certctl_id PRIMARY KEY,
     kind text NOT NULL
-        CHECK (kind IN ('register_root', 'create_child', 'renew', 'bootstrap', 'import', 'facts')),
+        CHECK (kind IN ('bootstrap', 'self_signed', 'create_child', 'csr', 'import', 'sign_csr', 'renew', 'retire',
+            'register_root', 'facts')),
     issuer_id certctl_id NOT NULL REFERENCES issuers ON DELETE RESTRICT,
     body jsonb NOT NULL,
     requested_by text NOT NULL,
@@ -1432,6 +1433,8 @@ CREATE TABLE ca_requests (
     state text NOT NULL DEFAULT 'pending'
         CHECK (state IN ('pending', 'approved', 'done', 'failed', 'expired')),
     intermediate_ca_id certctl_id REFERENCES intermediate_cas ON DELETE SET NULL,
+    key_ref text, -- the key that was made or used
+    result text,  -- PEM to be fetched: a request for a CA elsewhere, or the certificate it asked for
     error_status integer,
     error text,
     claimed_by text,

@@ -117,7 +117,7 @@ static bool days_fit(const char *member, int64_t days, struct fault *fault)
            fault_set(fault, INPUT_INVALID, member, "%s must be 1 to %d", member, CA_DAYS_MAX);
 }
 
-static bool urls_fit(const char *member, const struct text_list *urls, struct fault *fault)
+bool ca_urls_fit(const char *member, const struct text_list *urls, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
 
@@ -150,9 +150,9 @@ static bool bootstrap_fits(const struct ca_bootstrap *wanted, struct fault *faul
            driver_fits("issuing_driver", wanted->issuing_driver, fault) &&
            days_fit("root_days", wanted->root_days, fault) &&
            days_fit("issuing_days", wanted->issuing_days, fault) &&
-           urls_fit("ocsp_urls", &wanted->ocsp_urls, fault) &&
-           urls_fit("ca_issuers_urls", &wanted->ca_issuers_urls, fault) &&
-           urls_fit("crl_urls", &wanted->crl_urls, fault);
+           ca_urls_fit("ocsp_urls", &wanted->ocsp_urls, fault) &&
+           ca_urls_fit("ca_issuers_urls", &wanted->ca_issuers_urls, fault) &&
+           ca_urls_fit("crl_urls", &wanted->crl_urls, fault);
 }
 
 bool ca_bootstrap_from_body(TALLOC_CTX *ctx, json_t *body, struct ca_bootstrap *ret_bootstrap,
@@ -168,7 +168,7 @@ bool ca_bootstrap_from_body(TALLOC_CTX *ctx, json_t *body, struct ca_bootstrap *
 }
 
 /* An empty list is left out. */
-static void set_texts(json_t *object, const char *name, const struct text_list *texts)
+void ca_set_texts(json_t *object, const char *name, const struct text_list *texts)
 {
     if (texts->count == 0)
         return;
@@ -191,9 +191,9 @@ json_t *ca_bootstrap_to_body(const struct ca_bootstrap *bootstrap)
     json_set_text(body, "issuing_driver", bootstrap->issuing_driver);
     json_set_integer(body, "root_days", bootstrap->root_days);
     json_set_integer(body, "issuing_days", bootstrap->issuing_days);
-    set_texts(body, "ocsp_urls", &bootstrap->ocsp_urls);
-    set_texts(body, "ca_issuers_urls", &bootstrap->ca_issuers_urls);
-    set_texts(body, "crl_urls", &bootstrap->crl_urls);
+    ca_set_texts(body, "ocsp_urls", &bootstrap->ocsp_urls);
+    ca_set_texts(body, "ca_issuers_urls", &bootstrap->ca_issuers_urls);
+    ca_set_texts(body, "crl_urls", &bootstrap->crl_urls);
     return body;
 }
 
@@ -245,7 +245,7 @@ static void set_urls(json_t *facts, const char *name, const struct text_list *ur
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     const struct text_list found = urls_of(scratch, urls, place, ca_id);
 
-    set_texts(facts, name, &found);
+    ca_set_texts(facts, name, &found);
 }
 
 char *ca_bootstrap_facts(TALLOC_CTX *ctx, const struct ca_bootstrap *bootstrap, enum ca_place place,

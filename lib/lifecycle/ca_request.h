@@ -65,6 +65,11 @@ struct ca_wish ca_bootstrap_wish(TALLOC_CTX *ctx, const struct ca_bootstrap *boo
 char *ca_bootstrap_facts(TALLOC_CTX *ctx, const struct ca_bootstrap *bootstrap, enum ca_place place,
                          const char *ca_id, struct bytes certificate_der, int64_t max_leaf_days);
 
+/* For the bodies of other kinds (ca_order.c): at most 4 http URLs; a list into an object, an empty
+ * one not at all. */
+bool ca_urls_fit(const char *member, const struct text_list *urls, struct fault *fault);
+void ca_set_texts(json_t *object, const char *name, const struct text_list *texts);
+
 enum ca_approval {
     CA_APPROVAL_NONE,
     CA_APPROVAL_GIVEN,

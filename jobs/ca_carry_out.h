@@ -1,0 +1,48 @@
+/* jobs/ca_carry_out.h: an approved CA request of any kind but bootstrap is carried out. */
+#ifndef CERTCTL_JOBS_CA_CARRY_OUT_H
+#define CERTCTL_JOBS_CA_CARRY_OUT_H
+
+#include "ca_store.h"
+
+/* What was asked, or the fault that ends the request. Keys are made before the one transaction that
+ * stores everything; a run that is killed in between leaves a key that no row names, and the next
+ * run does the request anew. */
+bool ca_carry_out(struct job_run *run, const char *request_id, const struct ca_request *request,
+                  const struct ca_order *order, struct fault *fault);
+
+/* A CA whose key we hold, as its rows have it. */
+struct held_ca {
+    const char *id;
+    const char *intermediate_id; /* NULL: the one CA of its issuer */
+    const char *parent_id;       /* NULL: a top */
+    const char *name;
+    const char *state; /* the row's of the hierarchy, where there is one */
+    const char *key_ref;
+    const char *algorithm;
+    const char *chain_pem;
+    struct certificate *certificate;
+};
+
+/* RESOURCE_UNKNOWN when the request's issuer has no such CA. */
+bool ca_held(const struct ca_work *work, const char *id, struct held_ca *ret_ca,
+             struct fault *fault);
+/* RESOURCE_STATE or CA_EXPIRED unless it may have another CA below it now. */
+bool ca_may_be_parent(const struct held_ca *parent, struct fault *fault);
+/* In the transaction: it still is active, and stays so until the commit. */
+bool ca_parent_stays(const struct ca_work *work, const char *parent_id, struct fault *fault);
+/* Path length and name constraints of a child, cut to its parent's (04 section 5.3). */
+bool ca_fit_below(const struct held_ca *parent, const struct ca_work *work, struct ca_wish *wish,
+                  struct fault *fault);
+/* The id of a CA that is in no hierarchy (04 section 3.1). */
+const char *ca_single_id(const struct ca_work *work, const struct certificate *certificate);
+/* By the order's URLs and the certificate's own constraints. A CA above others signs no leaf. */
+bool ca_give_facts(const struct ca_work *work, const struct ca_order *order,
+                   const struct new_ca *ca, bool signs_leaves, struct signer_reply *ret_reply,
+                   struct fault *fault);
+
+/* ca_change.c */
+bool ca_import(const struct ca_work *work, const struct ca_order *order, struct fault *fault);
+bool ca_renew(const struct ca_work *work, const struct ca_order *order, struct fault *fault);
+bool ca_retire(const struct ca_work *work, const struct ca_order *order, struct fault *fault);
+
+#endif

@@ -1,0 +1,369 @@
+/* jobs/ca_change.c: what happens to CAs that are there: a certificate from elsewhere is installed,
+ * a key is replaced, a CA retires (04 sections 3.2, 3.4 and 5.5). */
+#include "core/auto.h"
+#include "core/clock.h"
+#include "core/id.h"
+#include "core/memory.h"
+
+#include "ca_carry_out.h"
+
+#include "core/banned.h"
+
+/* $1 issuer. */
+STATEMENT(ca_single_active,
+          "SELECT (SELECT id FROM ca_instances WHERE issuer_id = i.id AND state = 'active' "
+          "AND intermediate_ca_id IS NULL) AS id, i.hierarchy_mode, "
+          "EXISTS (SELECT 1 FROM ca_instances WHERE issuer_id = i.id) AS has_some "
+          "FROM issuers i WHERE i.id = $1::text");
+
+/* $1 CA, $2 from, $3 to. */
+STATEMENT(ca_instance_move, "UPDATE ca_instances SET state = $3::text "
+                            "WHERE id = $1::text AND state = $2::text");
+/* As above. */
+STATEMENT(ca_row_move, "UPDATE intermediate_cas SET state = $3::text "
+                       "WHERE id = $1::text AND state = $2::text");
+
+/* $1 issuer, $2 name without its number. */
+STATEMENT(
+    ca_name_next,
+    "SELECT coalesce(max(substr(name::text, length($2::text) + 2)::integer), 1) + 1 AS number "
+    "FROM intermediate_cas WHERE owning_issuer_id = $1::text "
+    "AND substr(name::text, 1, length($2::text) + 1) = $2::text || '-' "
+    "AND substr(name::text, length($2::text) + 2) ~ '^[0-9]{1,6}$'");
+
+/* $1 CA. What it has below it that is still in force. */
+STATEMENT(ca_below, "SELECT (SELECT count(*) FROM intermediate_cas WHERE parent_ca_id = $1::text "
+                    "AND state <> 'retired' AND not_after > now()) AS authorities, "
+                    "count(*) AS leaves, max(not_after) AS last "
+                    "FROM certificate_versions WHERE ca_id = $1::text AND not_after > now()");
+
+static bool move(const struct ca_work *work, const struct statement *statement, const char *id,
+                 const char *from, const char *to, struct fault *fault)
+{
+    return ca_touched_one(
+        db_query(work->ctx, work->run->db, statement, fault, TEXT(id), TEXT(from), TEXT(to)),
+        "the CA changed its state meanwhile", fault);
+}
+
+/* Both rows of a CA. */
+static bool move_ca(const struct ca_work *work, const struct held_ca *ca, const char *to,
+                    struct fault *fault)
+{
+    return (!ca->intermediate_id ||
+            move(work, &ca_row_move, ca->intermediate_id, ca->state, to, fault)) &&
+           move(work, &ca_instance_move, ca->id, ca->state, to, fault);
+}
+
+/* import: 04 section 3.2. */
+
+struct imported {
+    struct new_ca ca;
+    bool tree;
+    const char *replaced; /* the active CA before; NULL: there was none */
+};
+
+static bool look_at_issuer(const struct ca_work *work, struct imported *imported,
+                           struct fault *fault)
+{
+    struct rows *rows = db_query(work->ctx, work->run->db, &ca_single_active, fault,
+                                 TEXT(work->request->issuer_id));
+
+    if (!rows)
+        return false;
+    if (rows->count == 0)
+        return fault_set(fault, RESOURCE_UNKNOWN, "issuer_id", "the issuer does not exist");
+    const bool is_tree = text_equal(row_text(rows, 0, "hierarchy_mode"), "tree");
+    imported->replaced = row_text(rows, 0, "id");
+    if (imported->tree != is_tree && row_bool(rows, 0, "has_some"))
+        return fault_set(fault, RESOURCE_CONFLICT, "tree", "the issuer is in %s mode already",
+                         is_tree ? "tree" : "single");
+    return true;
+}
+
+static bool store_import(const struct ca_work *work, void *arg, struct fault *fault)
+{
+    struct imported *imported = arg;
+    const struct new_ca *ca = &imported->ca;
+    const struct new_ca old = {.id = imported->replaced, .name = imported->replaced};
+    const struct ca_event event = {imported->tree ? "intermediate_ca_root_created"
+                                                  : "ca_instance_activated",
+                                   ca, "active", NULL};
+    const struct ca_event retiring = {"intermediate_ca_retiring", &old, "retiring", ca->id};
+
+    if (!look_at_issuer(work, imported, fault))
+        return false;
+    if (imported->replaced && !imported->tree &&
+        !move(work, &ca_instance_move, imported->replaced, "active", "retiring", fault))
+        return false;
+    if (imported->tree && (!ca_set_tree(work, fault) || !ca_store_intermediate(work, ca, fault)))
+        return false;
+    return ca_store_instance(work, ca, imported->tree, fault) &&
+           ca_store_done(work, imported->tree ? ca->id : NULL, ca->key_ref, NULL, fault) &&
+           ca_store_audit(work, &event, imported->replaced ? &retiring : NULL, fault);
+}
+
+static bool read_import(const struct ca_work *work, const struct ca_order *order,
+                        struct imported *imported, struct fault *fault)
+{
+    struct certificate **chain = NULL;
+    size_t count = 0;
+    struct new_ca *ca = &imported->ca;
+
+    if (!ca_chain_read(work->ctx, order->chain, &chain, &count, fault) ||
+        !ca_chain_check(chain, count, clock_now_s(), fault))
+        return false;
+    const struct certificate *top = chain[0];
+    if (order->tree && (count > 1 || !bytes_equal(top->subject_der, top->issuer_der) ||
+                        X509_verify(top->x509, X509_get0_pubkey(top->x509)) != 1))
+        return fault_set(fault, INPUT_INVALID, "chain", "supplied root cert is not self-signed");
+    ca->certificate = chain[0];
+    ca->pem = pem_encode(work->ctx, "CERTIFICATE", chain[0]->der);
+    ca->chain_pem = "";
+    for (size_t i = 0; i < count; i++)
+        ca->chain_pem = mem_printf(work->ctx, "%s%s", ca->chain_pem,
+                                   pem_encode(work->ctx, "CERTIFICATE", chain[i]->der));
+    ca->id = order->tree ? id_new(work->ctx, "ica") : ca_single_id(work, ca->certificate);
+    ca->name = order->name                    ? order->name
+               : ca->certificate->common_name ? ca->certificate->common_name
+                                              : ca->id;
+    return true;
+}
+
+/* "RSA-3072": what the signer signs with, as ca_instances has it. */
+static bool name_algorithm(const struct ca_work *work, struct new_ca *ca, struct fault *fault)
+{
+    const struct key_facts *key = &ca->certificate->key;
+    enum signature_algorithm algorithm;
+
+    ca->algorithm = key->kind == KEY_RSA ? mem_printf(work->ctx, "RSA-%d", key->bits)
+                                         : mem_printf(work->ctx, "ECDSA-P%d", key->bits);
+    return (key->kind != KEY_ED25519 && signature_algorithm_from_text(ca->algorithm, &algorithm)) ||
+           fault_set(fault, INPUT_INVALID, "chain",
+                     "unsupported key algorithm of a CA (supported: RSA 2048, 3072, 4096, P-256, "
+                     "P-384)");
+}
+
+/* The key was there before and is never forgotten. That it is the certificate's is the signer's to
+ * say; what it calls the key is what we store. */
+bool ca_import(const struct ca_work *work, const struct ca_order *order, struct fault *fault)
+{
+    struct imported imported = {.ca = {.key_ref = order->key_ref}, .tree = order->tree};
+    struct signer_reply reply;
+
+    if (!read_import(work, order, &imported, fault) || !name_algorithm(work, &imported.ca, fault) ||
+        !look_at_issuer(work, &imported, fault))
+        return false;
+    if (!ca_give_facts(work, order, &imported.ca, !order->tree, &reply, fault)) {
+        /* Not to be had now, or not the certificate's: the second will not change. */
+        if (strstr(fault->detail, "does not match"))
+            fault->reason = INPUT_INVALID;
+        return false;
+    }
+    if (!reply.key_ref)
+        return fault_set(fault, SIGNER_MESSAGE, "key_ref", "the signer named no key");
+    imported.ca.key_ref = reply.key_ref;
+    return ca_in_transaction(work, store_import, &imported, fault);
+}
+
+/* renew: a new key below the same parent; the old one keeps its CRL and answers. */
+
+struct renewal {
+    struct new_ca ca;
+    const struct held_ca *old;
+};
+
+static bool store_renewal(const struct ca_work *work, void *arg, struct fault *fault)
+{
+    const struct renewal *renewal = arg;
+    const struct new_ca *ca = &renewal->ca;
+    const struct held_ca *was = renewal->old;
+    const struct new_ca old = {.id = was->id,
+                               .name = was->name,
+                               .key_ref = was->key_ref,
+                               .parent_id = was->parent_id,
+                               .certificate = was->certificate};
+    const bool in_tree = was->intermediate_id != NULL;
+    const struct ca_event made = {!in_tree        ? "ca_instance_activated"
+                                  : ca->parent_id ? "intermediate_ca_child_created"
+                                                  : "intermediate_ca_root_created",
+                                  ca, "active", was->id};
+    const struct ca_event retiring = {"intermediate_ca_retiring", &old, "retiring", ca->id};
+
+    if (ca->parent_id && !ca_parent_stays(work, ca->parent_id, fault))
+        return false;
+    return move_ca(work, was, "retiring", fault) &&
+           (!in_tree || ca_store_intermediate(work, ca, fault)) &&
+           ca_store_instance(work, ca, in_tree, fault) &&
+           ca_store_done(work, in_tree ? ca->id : NULL, ca->key_ref, ca->chain_pem, fault) &&
+           ca_store_audit(work, &made, &retiring, fault);
+}
+
+/* "Issuing CA" becomes "Issuing CA-2". */
+static bool name_renewal(const struct ca_work *work, const struct held_ca *old, const char **ret,
+                         struct fault *fault)
+{
+    const char *dash = strrchr(old->name, '-');
+    const bool numbered = dash && dash[1] && dash[1 + strspn(dash + 1, "0123456789")] == '\0';
+    const char *base = numbered ? mem_text_n(work->ctx, old->name, dash - old->name) : old->name;
+    struct rows *rows = db_query(work->ctx, work->run->db, &ca_name_next, fault,
+                                 TEXT(work->request->issuer_id), TEXT(base));
+
+    if (!rows)
+        return false;
+    *ret = mem_printf(work->ctx, "%s-%lld", base, (long long)row_integer(rows, 0, "number"));
+    return true;
+}
+
+static bool is_self_signed(const struct held_ca *ca)
+{
+    return bytes_equal(ca->certificate->subject_der, ca->certificate->issuer_der);
+}
+
+/* Who signs the new certificate: the parent of the hierarchy, or the new key itself. */
+static bool find_signer(const struct ca_work *work, struct renewal *renewal, struct held_ca *parent,
+                        struct ca_wish *wish, struct fault *fault)
+{
+    const struct held_ca *old = renewal->old;
+
+    if (old->parent_id) {
+        if (!ca_held(work, old->parent_id, parent, fault) || !ca_may_be_parent(parent, fault))
+            return false;
+        renewal->ca.parent_id = parent->intermediate_id;
+        renewal->ca.parent_key_ref = parent->key_ref;
+        renewal->ca.parent_chain = parent->chain_pem;
+        return ca_fit_below(parent, work, wish, fault);
+    }
+    return is_self_signed(old) ||
+           fault_set(fault, RESOURCE_STATE, "ca_id",
+                     "a CA elsewhere certified %s: ask it by ca csr, then ca import", old->id);
+}
+
+static bool make_renewal(const struct ca_work *work, const struct ca_order *order,
+                         struct ca_wish *wish, struct renewal *renewal, struct fault *fault)
+{
+    struct signer_reply reply;
+    struct new_ca *ca = &renewal->ca;
+
+    if (!ca_make_key(work, "renewed", ca, &wish->spki, fault) || !ca_certify(work, wish, ca, fault))
+        return false;
+    const bool signs_leaves = !renewal->old->intermediate_id || ca->certificate->path_len == 0;
+    if (!renewal->old->intermediate_id)
+        ca->id = ca->name = ca_single_id(work, ca->certificate);
+    return ca_give_facts(work, order, ca, signs_leaves, &reply, fault) &&
+           ca_in_transaction(work, store_renewal, renewal, fault);
+}
+
+bool ca_renew(const struct ca_work *work, const struct ca_order *order, struct fault *fault)
+{
+    struct held_ca old;
+    struct held_ca parent;
+    struct rdn *subject = NULL;
+    size_t count = 0;
+
+    if (!ca_held(work, order->ca_id, &old, fault))
+        return false;
+    if (!text_equal(old.state, "active"))
+        return fault_set(fault, RESOURCE_STATE, "ca_id", "the CA is %s: only an active one renews",
+                         old.state);
+    if (!ca_subject_read(work->ctx, X509_get_subject_name(old.certificate->x509), &subject, &count,
+                         fault))
+        return false;
+    struct renewal renewal = {
+        .ca = {.id = id_new(work->ctx, "ica"),
+               .algorithm = order->algorithm,
+               .driver = order->driver},
+        .old = &old
+    };
+    struct ca_wish wish = ca_order_wish(work->ctx, order, (struct bytes){0}, clock_now_s(),
+                                        work->run->settings->not_before_backdate_ms / 1000);
+    wish.subject = subject;
+    wish.subject_count = count;
+    wish.path_len = old.certificate->path_len;
+    ca_constraints_of(work->ctx, old.certificate, &wish.permitted_dns, &wish.excluded_dns);
+    if (!name_renewal(work, &old, &renewal.ca.name, fault) ||
+        !find_signer(work, &renewal, &parent, &wish, fault))
+        return false;
+    if (make_renewal(work, order, &wish, &renewal, fault))
+        return true;
+    if (fault->reason != DATABASE_COMMIT_UNKNOWN)
+        ca_forget(work, &renewal.ca);
+    return false;
+}
+
+/* retire: first no new certificates, then, drained, none at all. */
+
+struct retirement {
+    const struct held_ca *ca;
+    const char *to;
+};
+
+/* In the transaction, so that nothing is issued between the look and the commit: issuance_commit
+ * wants the CA's row active. */
+static bool is_drained(const struct ca_work *work, const struct held_ca *ca, struct fault *fault)
+{
+    struct rows *rows = db_query(work->ctx, work->run->db, &ca_below, fault, TEXT(ca->id));
+
+    if (!rows)
+        return false;
+    const long long authorities = row_integer(rows, 0, "authorities");
+    const long long leaves = row_integer(rows, 0, "leaves");
+    if (authorities > 0)
+        return fault_set(fault, RESOURCE_STATE, "ca_id",
+                         "CA cannot retire: active children still issuing (%lld)", authorities);
+    return leaves == 0 ||
+           fault_set(fault, RESOURCE_STATE, "ca_id",
+                     "CA cannot retire: %lld of its certificates are unexpired, the last until %s",
+                     leaves, time_to_rfc3339(work->ctx, row_time(rows, 0, "last")));
+}
+
+static bool store_retirement(const struct ca_work *work, void *arg, struct fault *fault)
+{
+    const struct retirement *retirement = arg;
+    const struct held_ca *ca = retirement->ca;
+    const bool for_good = text_equal(retirement->to, "retired");
+    const struct new_ca named = {.id = ca->id,
+                                 .name = ca->name,
+                                 .key_ref = ca->key_ref,
+                                 .parent_id = ca->parent_id,
+                                 .certificate = ca->certificate};
+    const struct ca_event event = {for_good ? "intermediate_ca_retired"
+                                            : "intermediate_ca_retiring",
+                                   &named, retirement->to, NULL};
+
+    return (!for_good || is_drained(work, ca, fault)) && move_ca(work, ca, retirement->to, fault) &&
+           ca_store_done(work, ca->intermediate_id, ca->key_ref, NULL, fault) &&
+           ca_store_audit(work, &event, NULL, fault);
+}
+
+/* Before the rows: killed in between, the CA signs no certificate, and the next run stores it. */
+static bool close_facts(const struct ca_work *work, const struct held_ca *ca, struct fault *fault)
+{
+    const struct ca_facts_wish facts = {
+        .ca_id = ca->id,
+        .certificate_der = ca->certificate->der,
+        .max_leaf_days = 1,
+        .retired = true,
+    };
+    struct signer_reply reply;
+
+    return ca_write_facts(work, ca->key_ref, ca_facts_text(work->ctx, &facts), &reply, fault);
+}
+
+bool ca_retire(const struct ca_work *work, const struct ca_order *order, struct fault *fault)
+{
+    struct held_ca ca;
+    struct retirement retirement = {.ca = &ca, .to = "retiring"};
+
+    if (!ca_held(work, order->ca_id, &ca, fault))
+        return false;
+    if (text_equal(ca.state, "active"))
+        return ca_in_transaction(work, store_retirement, &retirement, fault);
+    if (!text_equal(ca.state, "retiring"))
+        return fault_set(fault, RESOURCE_STATE, "ca_id", "already %s", ca.state);
+    if (!order->confirm)
+        return fault_set(fault, RESOURCE_STATE, "confirm",
+                         "already retiring; pass confirm=true to terminalize");
+    retirement.to = "retired";
+    return is_drained(work, &ca, fault) && close_facts(work, &ca, fault) &&
+           ca_in_transaction(work, store_retirement, &retirement, fault);
+}
