@@ -131,12 +131,18 @@ static const struct confine_path confine_paths[] = {
 static const struct confine_plan confine_plan = {.paths = confine_paths,
                                                  .path_count = ARRAY_SIZE(confine_paths)};
 
+/* A token's module is somebody else's code, which opens its own configuration, tokens and sockets,
+ * and does so anew when the token was away: files and network cannot be bounded for it here. Calls
+ * and privileges are; the rest is the unit's. */
+static const struct confine_plan confine_plan_token = {.any_file = true, .may_network = true};
+
 static void confine(const struct settings *settings)
 {
+    const struct confine_plan *plan = settings->pkcs11_module ? &confine_plan_token : &confine_plan;
     struct fault fault = {0};
     struct log_line line;
 
-    if (confine_process(&confine_plan, settings, false, &fault))
+    if (confine_process(plan, settings, plan->may_network, &fault))
         return;
     log_begin(&line, LOG_WARN, "confinement");
     log_fault(&line, &fault);
