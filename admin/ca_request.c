@@ -347,12 +347,11 @@ int ca_approve_verb(struct admin *admin, int argc, char **argv)
         (void)fprintf(stderr, "certctl-admin: not approved\n");
         return 1;
     }
-    if (!ca_approval_write(admin->settings->state_dir, argv[1], sha256, &fault))
+    /* The row first: the job, which believes the file alone, may be done with the request before
+     * the next statement. A row without its file waits, and can be approved once more. */
+    if (!end_or_mark(admin, &ca_request_approve, argv[1], &request, &fault) ||
+        !ca_approval_write(admin->settings->state_dir, argv[1], sha256, &fault))
         return admin_failed(&fault);
-    if (!end_or_mark(admin, &ca_request_approve, argv[1], &request, &fault)) {
-        ca_approval_remove(admin->settings->state_dir, argv[1]);
-        return admin_failed(&fault);
-    }
     db_wake(admin->db, "ca-hierarchy");
     return EX_OK;
 }
