@@ -80,7 +80,8 @@ static void start_once(void)
     log_path = mem_printf(signer, "%s/log", directory);
     write_key();
     signer->policy = peer_policy_now(false);
-    signer->keys = key_store_new(signer, directory, 90);
+    signer->settings.ca_key_dir = directory;
+    signer->keys = key_store_new(signer, &signer->settings);
     signer->log = signature_log_open(signer, log_path, "fuzz", &fault);
     assert(signer->log);
     (void)atexit(remove_all);
