@@ -379,6 +379,14 @@ size_t text_utf8_sequence(const char *text, size_t length)
     return size;
 }
 
+bool text_ascii(const char *text)
+{
+    for (; *text; text++)
+        if (*text & 0x80)
+            return false;
+    return true;
+}
+
 bool text_utf8_valid(const char *text, size_t length)
 {
     size_t at = 0;

@@ -43,6 +43,7 @@ void text_list_add(TALLOC_CTX *ctx, struct text_list *list, const char *item);
 bool text_list_has(const struct text_list *list, const char *item);
 char *text_list_join(TALLOC_CTX *ctx, const struct text_list *list, const char *separator);
 
+bool text_ascii(const char *text);
 /* RFC 3629, no surrogates, no overlong forms. */
 bool text_utf8_valid(const char *text, size_t length);
 /* Bytes of the one character at the start, 1 to 4; 0 when it is none or is cut off. */

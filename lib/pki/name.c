@@ -152,14 +152,6 @@ static const char *check_labels(const char *name, size_t *ret_labels)
     }
 }
 
-static bool is_ascii(const char *text)
-{
-    for (; *text; text++)
-        if (*text & 0x80)
-            return false;
-    return true;
-}
-
 bool name_dns_normalise(TALLOC_CTX *ctx, const char *text, unsigned flags, const char **ret,
                         struct fault *fault)
 {
@@ -171,7 +163,7 @@ bool name_dns_normalise(TALLOC_CTX *ctx, const char *text, unsigned flags, const
         return fault_set(fault, CSR_NAME_REJECTED, NULL, "DNS name is empty");
     if (strnlen(text, DNS_MAX_BYTES + 1) > DNS_MAX_BYTES)
         return reject_dns(fault, text, "is longer than 253 bytes");
-    if (!is_ascii(text))
+    if (!text_ascii(text))
         return reject_dns(fault, text, "is not ASCII: use the A-label (punycode) form");
     if (inet_pton(AF_INET, text, address) == 1 || inet_pton(AF_INET6, text, address) == 1)
         return reject_dns(fault, text, "is an IP address");

@@ -6,7 +6,8 @@
 
 #include "core/banned.h"
 
-/* entity-tag = [ "W/" ] DQUOTE *etagc DQUOTE (RFC 9110 section 8.8.3): commas may be inside. */
+/* entity-tag = [ "W/" ] DQUOTE *etagc DQUOTE (RFC 9110 section 8.8.3): commas may be inside. Tags
+ * with obs-text are none that we gave, and the database would refuse what is not UTF-8. */
 struct text_list condition_none_match(const struct request *request, TALLOC_CTX *ctx)
 {
     const char *at = request_header(request, "If-None-Match");
@@ -24,7 +25,9 @@ struct text_list condition_none_match(const struct request *request, TALLOC_CTX 
         const char *end = *at == '"' ? strchr(at + 1, '"') : NULL;
         if (!end)
             break;
-        text_list_add(ctx, &tags, mem_text_n(ctx, at + 1, (size_t)(end - at - 1)));
+        const char *tag = mem_text_n(ctx, at + 1, (size_t)(end - at - 1));
+        if (text_ascii(tag))
+            text_list_add(ctx, &tags, tag);
         at = end + 1;
     }
     return tags;

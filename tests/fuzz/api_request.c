@@ -52,6 +52,16 @@ static void set_columns(TALLOC_CTX *ctx)
     fake_column_count = ARRAY_SIZE(columns);
 }
 
+/* Made once, since their texts are kept for the life of the process. */
+static const struct settings *settings_once(void)
+{
+    static struct settings settings;
+
+    if (!settings.database_url)
+        settings_defaults(&settings);
+    return &settings;
+}
+
 static struct rig *api_rig(TALLOC_CTX *ctx)
 {
     struct rig *rig = rig_new(ctx);
@@ -63,7 +73,7 @@ static struct rig *api_rig(TALLOC_CTX *ctx)
         (void)certctl_api_main(0, NULL);
         fake_responder->declare(kept, NULL);
     }
-    settings_defaults(&rig->settings);
+    rig->settings = *settings_once();
     log_configure(LOG_ERROR, LOG_JSON);
     rig->host.responder = fake_responder;
     rig->host.db = fake_db_new(ctx);

@@ -98,6 +98,20 @@ static const struct {
     {"a quoted star",    "\"*\", \"a\"",      false},
 };
 
+/* PostgreSQL takes no text that is not UTF-8, so such a tag would end in a 500. */
+Test(condition, leaves_out_tags_that_are_none_of_ours)
+{
+    AUTO(TALLOC_CTX) *ctx = talloc_new(NULL);
+    struct rig *rig = rig_new(ctx);
+
+    rig_set(rig, "HTTP_IF_NONE_MATCH", "\"a\", \"\xff\", \"\xc3\xa9\", \"b\"");
+    rig_serve(rig);
+    const struct text_list tags = condition_none_match(rig->request, ctx);
+    cr_assert_eq(tags.count, 2);
+    cr_expect_str_eq(tags.items[0], "a");
+    cr_expect_str_eq(tags.items[1], "b");
+}
+
 Test(condition, compares_weakly)
 {
     for (size_t i = 0; i < ARRAY_SIZE(conditions); i++) {
