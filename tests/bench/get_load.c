@@ -42,7 +42,7 @@ static void ask(struct asker *asker)
     if (run->begun == run->warmup + run->count)
         return;
     run->begun++;
-    http_request(&asker->http, run->method, http_path(run->url), NULL, NULL);
+    http_request(&asker->http, run->method, http_path(run->url), NULL, (struct bytes){0});
 }
 
 static void on_answer(struct http *http)

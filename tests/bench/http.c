@@ -283,19 +283,23 @@ void http_open(struct http *http, const struct http_host *host)
 }
 
 void http_request(struct http *http, const char *method, const char *path, const char *type,
-                  const char *body)
+                  struct bytes body)
 {
     const struct http_host *host = http->host;
 
     TALLOC_FREE(http->out);
     http->out = mem_printf(http, "%s %s HTTP/1.1\r\nHost: %s:%u\r\nUser-Agent: certctl-bench\r\n",
                            method, path, host->name, host->port);
-    if (body)
-        http->out = mem_append(http->out, "Content-Type: %s\r\nContent-Length: %zu\r\n\r\n%s", type,
-                               strlen(body), body);
+    if (body.data)
+        http->out = mem_append(http->out, "Content-Type: %s\r\nContent-Length: %zu\r\n\r\n", type,
+                               body.size);
     else
         http->out = mem_append(http->out, "\r\n");
     http->out_size = strlen(http->out);
+    http->out = mem_resize(http, http->out, char, http->out_size + body.size);
+    if (body.data)
+        memcpy(http->out + http->out_size, body.data, body.size);
+    http->out_size += body.size;
     http->out_done = 0;
     http->in_size = 0;
     http->head_size = 0;

@@ -57,8 +57,8 @@ struct http_host http_host_new(TALLOC_CTX *ctx, const struct loop *loop, const c
 const char *http_path(const char *url);
 
 void http_open(struct http *http, const struct http_host *host);
-/* body NULL: none. answered(http) is called from the loop, never from in here. */
+/* body.data NULL: none. answered(http) is called from the loop, never from in here. */
 void http_request(struct http *http, const char *method, const char *path, const char *type,
-                  const char *body);
+                  struct bytes body);
 
 #endif

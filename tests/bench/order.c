@@ -47,7 +47,8 @@ static void post(struct client *client, enum step step, const char *url, const c
                                        payload);
 
     client->step = step;
-    http_request(&client->http, "POST", http_path(url), "application/jose+json", body);
+    http_request(&client->http, "POST", http_path(url), "application/jose+json",
+                 bytes_of_text(body));
 }
 
 static void fetch_nonce(struct client *client)
@@ -56,7 +57,7 @@ static void fetch_nonce(struct client *client)
     const char *url = mem_printf(scratch, "%s/new-nonce", client->crowd->directory);
 
     client->step = STEP_NONCE;
-    http_request(&client->http, "HEAD", http_path(url), NULL, NULL);
+    http_request(&client->http, "HEAD", http_path(url), NULL, (struct bytes){0});
 }
 
 static void order_end(struct client *client)

@@ -20,6 +20,7 @@ ENVIRONMENT = {
     "CERTCTL_ACME_SERVER_RATE_LIMIT_CONCURRENT_ORDERS": "1000000000",
     "CERTCTL_ACME_SERVER_RATE_LIMIT_ORDERS_PER_HOUR": "1000000000",
     "CERTCTL_ACME_SERVER_RATE_LIMIT_NEW_ACCOUNTS_PER_IP_PER_HOUR": "1000000000",
+    "CERTCTL_OCSP_RATE_LIMIT_PER_IP_MIN": "1000000",
     "CERTCTL_OUTBOUND_ALLOW_CIDRS": "127.0.0.1/32",
     "CERTCTL_WORKER_MAX_REQUESTS": "1000000000",
 }
@@ -34,6 +35,7 @@ NGINX = """
 fastcgi_cache_path {run}/nginx/temp/bench keys_zone=bench:1m;
 server {{
     listen 127.0.0.1:{port} ssl http2;
+    listen 127.0.0.1:{plain_port};
     server_name localhost;
     ssl_protocols TLSv1.3;
     location = /static {{
@@ -59,12 +61,9 @@ server {{
 APACHE = """
 # Written by tests/bench: what the web server can do at best, beside the site and as the site does it.
 Listen 127.0.0.1:{port} https
+Listen 127.0.0.1:{plain_port} http
 Alias /static {run}/apache/bench.txt
-<VirtualHost 127.0.0.1:{port}>
-    ServerName localhost:{port}
-    SSLEngine On
-    SSLCertificateFile {run}/site/current/certificate.pem
-    SSLCertificateKeyFile {run}/site/current/key.pem
+<Macro BenchLimits>
     Include {run}/apache/certctl-fastcgi.conf
     <Location /static>
         Require all granted
@@ -76,7 +75,19 @@ Alias /static {run}/apache/bench.txt
         SetInputFilter BUFFER
         Require all granted
     </LocationMatch>
+</Macro>
+<VirtualHost 127.0.0.1:{port}>
+    ServerName localhost:{port}
+    SSLEngine On
+    SSLCertificateFile {run}/site/current/certificate.pem
+    SSLCertificateKeyFile {run}/site/current/key.pem
+    Use BenchLimits
 </VirtualHost>
+<VirtualHost 127.0.0.1:{plain_port}>
+    ServerName localhost:{plain_port}
+    Use BenchLimits
+</VirtualHost>
+UndefMacro BenchLimits
 """
 
 # What a finished order of this profile is made of, for sql-load.
@@ -129,7 +140,8 @@ class Site(Stack):
         self.say = say
         self.build = build(say)
         self.workers = workers
-        self.dns_port, self.proof_port, self.limit_port = free_port(), free_port(), free_port()
+        self.dns_port, self.proof_port = free_port(), free_port()
+        self.limit_port, self.plain_port = free_port(), free_port()
         self.trivial = None
         super().__init__(name="bench", workers=workers, web=web, env={
             **ENVIRONMENT,
@@ -169,7 +181,7 @@ class Site(Stack):
 
     def leaders(self):
         """What is measured, by the names of ./run; tick is the parent of all jobs."""
-        names = ("postgres", "acme", "signer", self.web, "tick")
+        names = ("postgres", "acme", "pki", "signer", self.web, "tick")
         return {name: pid for name in names if (pid := self.leader(name))}
 
     def directory(self, mode):
@@ -206,7 +218,7 @@ class Site(Stack):
         with open(os.path.join(folder, "bench.txt"), "w", encoding="utf-8") as out:
             out.write("x" * size)
         with open(os.path.join(folder, "bench.conf"), "w", encoding="utf-8") as out:
-            out.write(template.format(run=self.dir, port=self.limit_port))
+            out.write(template.format(run=self.dir, port=self.limit_port, plain_port=self.plain_port))
         path = os.path.join(folder, main)
         with open(path, encoding="utf-8") as source:
             text = source.read().rstrip()

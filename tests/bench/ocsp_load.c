@@ -1,0 +1,246 @@
+/* tests/bench/ocsp_load.c: OCSP requests for one certificate after the other, by POST or GET, with
+ * or without a nonce. They are made before the clock runs; each answer must say good of the right
+ * one. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/auto.h"
+#include "core/clock.h"
+#include "core/digest.h"
+#include "core/json.h"
+#include "core/memory.h"
+#include "core/text.h"
+#include "pki/der.h"
+#include "pki/ocsp.h"
+#include "tests/bench/http.h"
+#include "tests/bench/options.h"
+#include "tests/bench/samples.h"
+
+#include "core/banned.h"
+
+#define WAIT_MS     1000
+#define SERIAL_LINE 128
+#define PEM_MAX     16384
+#define NONCE_SIZE  32
+#define MEDIA_TYPE  "application/ocsp-request"
+
+/* One certificate to ask about. */
+struct question {
+    const char *path;
+    struct bytes body;
+    struct bytes good; /* serial and status, as they stand in an answer that says good */
+};
+
+struct run {
+    const char *url;
+    const char *ca_file;
+    const char *serials_file;
+    const char *form; /* post, get */
+    int64_t nonce;
+    int64_t connections;
+    int64_t count;
+    int64_t warmup;
+    struct ocsp_ca_hashes ca;
+    struct question *questions;
+    size_t question_count;
+    int64_t begun;
+    int64_t done;
+    int64_t errors;
+    int64_t began_us;
+    struct samples samples;
+    char first_error[200];
+};
+
+struct asker {
+    struct http http; /* first */
+    struct run *run;
+    const struct question *asked;
+};
+
+static FILE *file_open(const char *path)
+{
+    FILE *file = fopen(path, "re");
+
+    if (!file)
+        give_up("%s cannot be read", path);
+    return file;
+}
+
+static void ca_read(struct run *run)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    char pem[PEM_MAX];
+    FILE *file = file_open(run->ca_file);
+    const size_t size = fread(pem, 1, sizeof(pem) - 1, file);
+    struct fault fault = {0};
+
+    (void)fclose(file);
+    pem[size] = '\0';
+    const struct certificate *ca = certificate_from_pem(scratch, pem, &fault);
+    if (!ca || !ocsp_ca_hashes(ca, &run->ca))
+        give_up("%s: %s", run->ca_file, fault.detail);
+}
+
+/* As clients write it: a nonce of 32 octets (RFC 9654 section 2.1) among the requestExtensions. */
+static struct bytes with_nonce(TALLOC_CTX *ctx, struct bytes cert_id)
+{
+    uint8_t nonce[NONCE_SIZE];
+    struct der_writer to;
+
+    random_bytes(nonce, sizeof(nonce));
+    der_start(&to, ctx, 256);
+    der_put_value(&to, DER_OCTET_STRING, BYTES_OF(nonce));
+    der_wrap(&to, DER_OCTET_STRING, 0);
+    if (!der_put_oid(&to, "1.3.6.1.5.5.7.48.1.2"))
+        give_up("the nonce has no OID");
+    der_wrap(&to, DER_SEQUENCE, 0);
+    der_wrap(&to, DER_SEQUENCE, 0);
+    der_wrap(&to, DER_CONTEXT_CONSTRUCTED(2), 0);
+    const size_t list = der_mark(&to);
+    der_put(&to, cert_id);
+    der_wrap(&to, DER_SEQUENCE, list);
+    der_wrap(&to, DER_SEQUENCE, list);
+    der_wrap(&to, DER_SEQUENCE, 0);
+    der_wrap(&to, DER_SEQUENCE, 0);
+    return der_finish(&to, ctx);
+}
+
+/* base64 with what a path may not hold escaped (RFC 6960 appendix A.1). */
+static const char *path_of(TALLOC_CTX *ctx, const char *base, struct bytes der)
+{
+    char *path = mem_printf(ctx, "%s/", base);
+
+    for (const char *at = base64_from_bytes(ctx, der); *at; at++)
+        path = *at == '+'   ? mem_append(path, "%%2B")
+               : *at == '/' ? mem_append(path, "%%2F")
+               : *at == '=' ? mem_append(path, "%%3D")
+                            : mem_append(path, "%c", *at);
+    return path;
+}
+
+static struct question question_of(struct run *run, const char *serial)
+{
+    struct question question = {.path = http_path(run->url)};
+    struct ocsp_cert_id id = {.hash = OCSP_SHA1, .null_parameters = true};
+    const size_t size = ocsp_hash_size(OCSP_SHA1);
+
+    if (!hex_to_bytes(run, serial, &id.serial))
+        give_up("%s is no serial", serial);
+    id.name_hash = (struct bytes){run->ca.name[OCSP_SHA1], size};
+    id.key_hash = (struct bytes){run->ca.key[OCSP_SHA1], size};
+    const struct bytes whole = ocsp_cert_id_encode(run, &id);
+    question.body = run->nonce ? with_nonce(run, whole) : ocsp_request_encode(run, whole);
+    if (text_equal(run->form, "get")) {
+        question.path = path_of(run, question.path, question.body);
+        question.body = (struct bytes){0};
+    }
+    uint8_t *good = mem_array(run, uint8_t, id.serial.size + 2);
+    memcpy(good, id.serial.data, id.serial.size);
+    good[id.serial.size] = 0x80; /* good [0] IMPLICIT NULL */
+    question.good = (struct bytes){good, id.serial.size + 2};
+    return question;
+}
+
+static void questions_read(struct run *run)
+{
+    char line[SERIAL_LINE];
+    FILE *file = file_open(run->serials_file);
+    size_t room = 0;
+
+    while (fgets(line, sizeof(line), file)) {
+        line[strcspn(line, "\n")] = '\0';
+        if (run->question_count == room) {
+            room = most(2 * room, (size_t)1024);
+            run->questions = mem_resize(run, run->questions, struct question, room);
+        }
+        run->questions[run->question_count++] = question_of(run, line);
+    }
+    (void)fclose(file);
+    if (run->question_count == 0)
+        give_up("%s has no serials", run->serials_file);
+}
+
+static void ask(struct asker *asker)
+{
+    struct run *run = asker->run;
+
+    if (run->begun == run->warmup + run->count)
+        return;
+    asker->asked = &run->questions[(size_t)run->begun++ % run->question_count]; /* positive */
+    http_request(&asker->http, asker->asked->body.data ? "POST" : "GET", asker->asked->path,
+                 MEDIA_TYPE, asker->asked->body);
+}
+
+static void on_answer(struct http *http)
+{
+    struct asker *asker = (struct asker *)http; /* its first member */
+    struct run *run = asker->run;
+    const struct bytes body = http->answer.body;
+    const struct bytes good = asker->asked->good;
+
+    if (http->answer.status != 200 || !memmem(body.data, body.size, good.data, good.size)) {
+        run->errors++;
+        (void)snprintf(run->first_error, sizeof(run->first_error), "status %u, %zu octets",
+                       http->answer.status, body.size);
+    }
+    if (++run->done == run->warmup) {
+        run->began_us = clock_monotonic_us();
+        run->samples.count = 0;
+        (void)printf("window 0\n");
+        (void)fflush(stdout);
+    } else {
+        samples_add(run, &run->samples, http->answer.took_us);
+    }
+    ask(asker);
+}
+
+static void run_read(struct run *run, int argc, char **argv)
+{
+    const struct option_slot slots[] = {
+        {"--url",         &run->url,          NULL             },
+        {"--ca",          &run->ca_file,      NULL             },
+        {"--serials",     &run->serials_file, NULL             },
+        {"--form",        &run->form,         NULL             },
+        {"--nonce",       NULL,               &run->nonce      },
+        {"--connections", NULL,               &run->connections},
+        {"--count",       NULL,               &run->count      },
+        {"--warmup",      NULL,               &run->warmup     },
+    };
+
+    options_read(argc, argv, slots, ARRAY_SIZE(slots));
+    if (!run->url || !run->ca_file || !run->serials_file || run->connections < 1 || run->count < 1)
+        give_up("wanted: --url=URL --ca=FILE --serials=FILE [--form=post|get --nonce=1 "
+                "--connections=N --count=N --warmup=N]");
+}
+
+int main(int argc, char **argv)
+{
+    AUTO(TALLOC_CTX) *root = talloc_named_const(NULL, 0, "ocsp-load");
+    struct run *run = mem_new(root, struct run);
+    const struct loop loop = loop_new();
+    AUTO(json_t) *result = json_object();
+
+    *run = (struct run){.form = "post", .connections = 16, .count = 10000};
+    run_read(run, argc, argv);
+    ca_read(run);
+    questions_read(run);
+    const struct http_host host = http_host_new(root, &loop, run->url, NULL);
+    run->began_us = clock_monotonic_us();
+    for (int64_t i = 0; i < run->connections; i++) {
+        struct asker *asker = mem_new(root, struct asker);
+
+        asker->run = run;
+        asker->http.answered = on_answer;
+        http_open(&asker->http, &host);
+        ask(asker);
+    }
+    while (run->done < run->warmup + run->count)
+        loop_turn(&loop, WAIT_MS);
+    const double seconds = (double)(clock_monotonic_us() - run->began_us) / 1e6;
+    json_set_new(result, "rate", json_real((double)run->count / seconds));
+    json_set_integer(result, "errors", run->errors);
+    json_set_text(result, "first_error", run->first_error);
+    json_set_new(result, "request", samples_json(&run->samples));
+    (void)printf("%s\n", json_to_text(root, result));
+    return EXIT_SUCCESS;
+}
