@@ -29,6 +29,7 @@
 #define SOCKET_TIMEOUT_S     10
 #define IDLE_CLOSE_MS        60000
 #define STATEMENT_TIMEOUT_MS 15000
+#define ACCEPTS_IN_A_ROW     8
 
 #ifndef CERTCTL_VERSION
 #    define CERTCTL_VERSION "dev"
@@ -43,6 +44,7 @@ struct worker {
     int events;     /* epoll of the listening socket and of signals */
     int signals;    /* signalfd of SIGTERM and SIGINT */
     bool db_in_use; /* the connection may be open */
+    int in_a_row;   /* connections taken since the signals were looked at */
 };
 
 /* How an answer gets out: libfcgi's stream or plain CGI's standard output. */
@@ -159,10 +161,19 @@ static bool fastcgi_write(void *sink, const uint8_t *data, size_t size)
     return FCGX_PutStr((const char *)data, wanted, connection->out) == wanted;
 }
 
+/* A request that announced no body ends right behind its params, mostly in the same packet. */
+static bool announces_body(const FCGX_Request *connection)
+{
+    const char *length = FCGX_GetParam("CONTENT_LENGTH", connection->envp);
+    return length && *length && !text_equal(length, "0");
+}
+
 static void fastcgi_release(void *sink)
 {
     FCGX_Request *connection = sink;
 
+    if (connection->envp && !announces_body(connection))
+        close_at_once_if_read(connection);
     connection->keepConnection = 0; /* whatever the web server wished: 00 decision 3 */
     FCGX_Finish_r(connection);
 }
@@ -274,16 +285,36 @@ static bool accept_may_be_tried_again(int error)
     return error == EAGAIN || error == EINTR || error == ECONNABORTED || error == EPROTO;
 }
 
-/* False when the worker should leave. */
-static bool worker_accept(struct worker *worker, FCGX_Request *connection)
+/* A connection that waits already, or -1. After so many in a row the signals get their turn. */
+static int connection_next(struct worker *worker)
 {
-    const int fd = accept4(STDIN_FILENO, NULL, NULL, SOCK_CLOEXEC);
+    const bool turn = worker->in_a_row < ACCEPTS_IN_A_ROW;
+    const int fd = turn ? accept4(STDIN_FILENO, NULL, NULL, SOCK_CLOEXEC) : -1;
 
-    if (fd < 0)
-        return accept_may_be_tried_again(errno);
+    if (!turn)
+        errno = EAGAIN;
+    worker->in_a_row = fd < 0 ? 0 : worker->in_a_row + 1;
+    return fd;
+}
+
+/* False when the worker should leave. */
+static bool worker_serve(struct worker *worker, FCGX_Request *connection, int fd)
+{
     web_connection_serve(worker->root, &worker->host, connection, fd);
     worker->db_in_use = worker->host.db;
     return !web_life_spent(&worker->life, clock_monotonic_us(), web_rss_bytes);
+}
+
+/* False when the worker should leave. */
+static bool worker_rest(struct worker *worker)
+{
+    const enum event event = worker_wait(worker);
+
+    if (event == EVENT_IDLE) {
+        db_close(worker->host.db);
+        worker->db_in_use = false;
+    }
+    return event != EVENT_STOP;
 }
 
 static void worker_loop(struct worker *worker)
@@ -292,14 +323,11 @@ static void worker_loop(struct worker *worker)
     bool on = FCGX_InitRequest(&connection, -1, FCGI_FAIL_ACCEPT_ON_INTR) == 0;
 
     while (on) {
-        const enum event event = worker_wait(worker);
-        if (event == EVENT_CONNECTION)
-            on = worker_accept(worker, &connection);
-        if (event == EVENT_IDLE) {
-            db_close(worker->host.db);
-            worker->db_in_use = false;
-        }
-        on = on && event != EVENT_STOP;
+        const int fd = connection_next(worker);
+        if (fd >= 0)
+            on = worker_serve(worker, &connection, fd);
+        else
+            on = accept_may_be_tried_again(errno) && worker_rest(worker);
     }
     (void)close(worker->events);
     (void)close(worker->signals);

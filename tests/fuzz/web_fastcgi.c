@@ -29,15 +29,17 @@ const char *__lsan_default_suppressions(void)
 
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
 /* The contents of management records, whose request id is 0, come out of libfcgi's params as well,
- * and records of other requests do not: then we do not know what it will read as a length. */
-static bool has_one_request(struct bytes wire)
+ * records of other requests do not, and padding does behind the first record: then we do not know
+ * what it will read as a length. */
+static bool is_plain(struct bytes wire)
 {
     const uint16_t id = wire.size < HEADER_SIZE ? 0 : (uint16_t)(wire.data[2] << 8 | wire.data[3]);
 
     while (wire.size >= HEADER_SIZE) {
         const size_t content = (size_t)wire.data[4] << 8 | wire.data[5];
         const size_t step = least(HEADER_SIZE + content + wire.data[6], wire.size);
-        if (id == 0 || (wire.data[2] << 8 | wire.data[3]) != id)
+        const int other = (wire.data[2] << 8 | wire.data[3]) - id;
+        if (id == 0 || other != 0 || wire.data[6] != 0)
             return false;
         wire = (struct bytes){wire.data + step, wire.size - step};
     }
@@ -92,7 +94,7 @@ static bool announces_too_much(TALLOC_CTX *ctx, struct bytes wire)
 {
     struct bytes left = params_of(ctx, wire);
 
-    if (!has_one_request(wire))
+    if (!is_plain(wire))
         return could_announce(wire);
     while (left.size > 0) {
         const size_t name = take_length(&left);

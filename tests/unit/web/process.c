@@ -167,6 +167,25 @@ Test(process, serves_one_request_after_the_other, .timeout = 60)
     stage_end(&stage);
 }
 
+/* libfcgi would say that no more comes, and wait up to 2 s for the web server to say the same. */
+Test(process, closes_at_once_what_it_has_read, .timeout = 60)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    struct stage stage = stage_new(scratch);
+    const pid_t worker = start(&stage, STDIN_FILENO, NULL);
+    const char *const params[] = {"CERTCTL_EDGE_KEY=" EDGE_KEY, "CERTCTL_SURFACE=probe",
+                                  "REQUEST_METHOD=GET",         "REQUEST_URI=/health",
+                                  "REMOTE_ADDR=192.0.2.7",      NULL};
+    AUTO_FD fd = fastcgi_connect(stage.socket);
+
+    cr_assert(fd >= 0 && fastcgi_begin(fd, 0) && fastcgi_params(fd, params));
+    cr_assert(fastcgi_stdin(fd, (struct bytes){0}));
+    cr_assert_eq(fastcgi_read(scratch, fd).status, 200);
+    cr_expect_eq(send(fd, "x", 1, MSG_NOSIGNAL), -1, "the other end still listens");
+    cr_expect_eq(stop(worker), 0);
+    stage_end(&stage);
+}
+
 Test(process, says_that_it_drains, .timeout = 30)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
