@@ -150,3 +150,31 @@ def acme_order(site, options, say):
     result = figures(site, options, limit_rounds, rounds)
     result["errors"] += result["duplicate_serials"]
     return result
+
+
+def issue_once(site, count, whole):
+    watch = Watch(site)
+    each = max(1, count // site.workers)
+    done = load(site.issue_load(count=each, warmup=max(1, each // 10), whole=whole), watch.word)
+    done["cpu_ms"], _ = watch.cost(done["issued"])
+    return done
+
+
+def issue(site, options, say):
+    """lifecycle_issue from as many threads as there are workers: no web server, no JSON, no JWS."""
+    count = options.count or 8000
+    warm(site, options)
+    rounds, limit_rounds = [], []
+    for number in range(options.rounds):
+        limit_rounds.append(issue_once(site, count, 0))
+        with Profile(site, options, number):
+            rounds.append(issue_once(site, count, 1))
+        say(f"round {number + 1}: {rounds[-1]['rate']:.0f}/s of {limit_rounds[-1]['rate']:.0f}")
+    return {
+        "rate": middle([one["rate"] for one in rounds]), "limit": middle([one["rate"] for one in limit_rounds]),
+        "ratio": middle([one["rate"] / limit["rate"] for one, limit in zip(rounds, limit_rounds)]),
+        "p50_ms": middle([one["issuance"]["p50_ms"] for one in rounds]), "p99_ms": middle([one["issuance"]["p99_ms"] for one in rounds]),
+        "errors": 0,  # any would have ended the program
+        "rss_mb": rss_mb(site.pids("certctl-signer")), "workers": site.workers,
+        "cpu_ms": {name: middle([one["cpu_ms"].get(name, 0.0) for one in rounds]) for name in rounds[-1]["cpu_ms"]},
+    }

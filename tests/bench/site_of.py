@@ -196,13 +196,22 @@ class Site(Stack):
 
     def sql_load(self, mode, shared, **options):
         """The command of one run of the statements alone. An order must have been issued before."""
+        return self.modelled("sql-load", mode, shared, options)
+
+    def issue_load(self, **options):
+        """The same of issuances alone, with the settings that the site's processes have."""
+        with open(os.path.join(self.dir, "certctl.env"), encoding="utf-8") as lines:
+            settings = [line.rstrip("\n") for line in lines if line.startswith("CERTCTL_")]
+        return ["env", *settings, *self.modelled("issue-load", "trust", False, options)]
+
+    def modelled(self, program, mode, shared, options):
         model = self.value(MODEL.format(profile=PROFILES[mode], accounts=1 if shared else self.workers))
         if not model:
             raise Refused(f"no finished order to take as a model for {mode}")
         path = os.path.join(self.home, "model.json")
         with open(path, "w", encoding="utf-8") as out:
             json.dump(json.loads(model), out)
-        return [self.program("sql-load"), f"--model={path}", f"--database=host={self.pg_socket} dbname=certctl",
+        return [self.program(program), f"--model={path}", f"--database=host={self.pg_socket} dbname=certctl",
                 f"--connections={self.workers}",
                 *(f"--{name.replace('_', '-')}={value}" for name, value in options.items())]
 

@@ -9,7 +9,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 RUNS = (["limits", "--count=500"], ["sql"], ["sql", "--mode=challenge"], ["acme-order"], ["acme-order", "--mode=challenge", "--names=2"],
         ["acme-order", "--accounts=shared", "--web=apache"], ["directory", "--count=500"],
         ["directory", "--count=500", "--web=apache"], ["new-nonce", "--count=500"], ["start"],
-        ["ocsp-edge", "--count=500"], ["ocsp-miss", "--count=500"], ["ocsp-nonce", "--count=500"], ["ocsp-nonce", "--count=500", "--web=apache"], ["crl-build"])
+        ["ocsp-edge", "--count=500"], ["ocsp-miss", "--count=500"], ["ocsp-nonce", "--count=500"], ["ocsp-nonce", "--count=500", "--web=apache"], ["crl-build"], ["issue"])
 NUMBERS = ("rate", "limit", "ratio", "p50_ms", "p99_ms", "errors")
 
 

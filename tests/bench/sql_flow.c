@@ -135,11 +135,16 @@ static struct text_list one(TALLOC_CTX *ctx, const char *text)
     return list;
 }
 
+const char *flow_order_name(TALLOC_CTX *ctx, const struct flow_order *order)
+{
+    return mem_printf(ctx, "%s.bench.test", order->order_id);
+}
+
 static void order_new(TALLOC_CTX *ctx, struct flow *flow, const struct flow_order *order)
 {
     const struct flow_model *model = flow->model;
     const int64_t now_s = clock_now_s();
-    const char *name = mem_printf(ctx, "%s.bench.test", order->order_id);
+    const char *name = flow_order_name(ctx, order);
     const struct text_list authz = one(ctx, order->authz_id);
     const struct text_list tokens = one(ctx, random_text(ctx, TOKEN_OCTETS));
     const struct text_list types = one(ctx, "dns");
@@ -194,12 +199,21 @@ struct flow_order *flow_order_begin(TALLOC_CTX *ctx, struct flow *flow)
     return order;
 }
 
-static void commit(TALLOC_CTX *ctx, struct flow *flow, const struct flow_order *order,
-                   const char *certificate)
+struct rows *flow_finalize_read(TALLOC_CTX *ctx, struct flow *flow, const struct flow_order *order)
 {
+    struct rows *rows = SEND(ctx, flow, FLOW_FINALIZE, TEXT(order->account), TEXT(order->order_id),
+                             nonce(ctx));
+
+    expect(rows, FLOW_FINALIZE, "order_status", "ready");
+    return rows;
+}
+
+void flow_commit(struct flow *flow, const struct flow_order *order, const char *certificate)
+{
+    AUTO(TALLOC_CTX) *ctx = talloc_new(NULL);
     const struct flow_model *model = flow->model;
     const int64_t now_s = clock_now_s();
-    const char *name = mem_printf(ctx, "%s.bench.test", order->order_id);
+    const char *name = flow_order_name(ctx, order);
     const struct text_list sans = one(ctx, name);
     uint8_t octets[DIGEST_SHA256_SIZE];
 
@@ -233,10 +247,8 @@ void flow_order_end(struct flow *flow, const struct flow_order *order)
                     nonce_expires()),
                FLOW_ORDER_READ, "order_status", "ready");
     }
-    expect(SEND(scratch, flow, FLOW_FINALIZE, TEXT(order->account), TEXT(order->order_id),
-                nonce(scratch)),
-           FLOW_FINALIZE, "order_status", "ready");
-    commit(scratch, flow, order, certificate);
+    (void)flow_finalize_read(scratch, flow, order);
+    flow_commit(flow, order, certificate);
     account_open(scratch, flow, order->account);
     expect(SEND(scratch, flow, FLOW_CERTIFICATE, TEXT(certificate), TEXT(order->account),
                 nonce(scratch), nonce_expires()),

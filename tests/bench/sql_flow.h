@@ -62,6 +62,11 @@ struct flow_order {
 
 /* new-order, and in challenge mode the authorization and the answer to its challenge. On ctx. */
 struct flow_order *flow_order_begin(TALLOC_CTX *ctx, struct flow *flow);
+/* The name that it orders. */
+const char *flow_order_name(TALLOC_CTX *ctx, const struct flow_order *order);
+/* The one issuance of it: what finalize reads with the account, and the commit. */
+struct rows *flow_finalize_read(TALLOC_CTX *ctx, struct flow *flow, const struct flow_order *order);
+void flow_commit(struct flow *flow, const struct flow_order *order, const char *certificate);
 /* In challenge mode one poll; then finalize and the certificate. */
 void flow_order_end(struct flow *flow, const struct flow_order *order);
 /* What acme-validate does: claims, and stores that each proof was good. taken(arg, challenge_id)

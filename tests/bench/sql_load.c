@@ -2,10 +2,7 @@
  * has workers, and in challenge mode one more for the validator: what the database alone could
  * do. */
 #undef main /* the makefile names the product's main otherwise */
-#include <errno.h>
-#include <grp.h>
 #include <pthread.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -15,14 +12,14 @@
 #include "core/digest.h"
 #include "core/json.h"
 #include "core/memory.h"
+#include "tests/bench/connection.h"
 #include "tests/bench/loop.h"
 #include "tests/bench/options.h"
 #include "tests/bench/sql_flow.h"
 
 #include "core/banned.h"
 
-#define IN_FLIGHT_MAX  256
-#define CONNECT_TIME_S 5
+#define IN_FLIGHT_MAX 256
 
 /* Everything that the threads share is under the lock, but for what each works on. */
 struct run {
@@ -51,40 +48,6 @@ struct worker {
     struct run *run;
     struct flow flow;
 };
-
-/* Peer authentication looks at who connects, so root becomes that user for a moment. */
-static void become(const char *user)
-{
-    if (!user) {
-        if (seteuid(0) != 0 || setegid(0) != 0 || setgroups(0, NULL) != 0)
-            give_up("cannot become root again: %s", strerror(errno));
-        return;
-    }
-    const struct passwd *entry = getpwnam(user);
-    if (!entry || initgroups(user, entry->pw_gid) != 0 || setegid(entry->pw_gid) != 0 ||
-        seteuid(entry->pw_uid) != 0)
-        give_up("cannot become %s", user);
-}
-
-static struct db *connect_as(TALLOC_CTX *ctx, const struct run *run, const char *user,
-                             const char *role)
-{
-    const struct db_options options = {.url = run->url,
-                                       .role = role,
-                                       .application_name = "bench",
-                                       .connect_timeout_s = CONNECT_TIME_S};
-    const bool root = geteuid() == 0;
-    struct db *db = db_new(ctx, &options);
-    struct fault fault = {0};
-
-    if (root)
-        become(user);
-    if (!db_connect(db, &fault))
-        give_up("%s: %s; %s", role, fault.detail, fault.cause);
-    if (root)
-        become(NULL);
-    return db;
-}
 
 static int64_t cpu_us(void)
 {
@@ -248,8 +211,8 @@ static void worker_begin(struct run *run, struct worker *worker, size_t number, 
     worker->run = run;
     worker->flow = (struct flow){
         .model = &run->model,
-        .db = validator ? connect_as(run, run, "certctl-jobs", "certctl_jobs")
-                        : connect_as(run, run, "certctl-acme", "certctl_acme"),
+        .db = validator ? connection_as(run, run->url, "certctl-jobs", "certctl_jobs")
+                        : connection_as(run, run->url, "certctl-acme", "certctl_acme"),
         .account = accounts->items[number % accounts->count],
     };
 }
