@@ -22,6 +22,16 @@ extern const struct resource api_profiles;
 /* responder->declare: makes the statements of all of them. */
 void api_resources_declare(TALLOC_CTX *ctx, struct db *db);
 
+/* What the handlers of one resource's writes are made of. */
+bool api_create(struct request *request, struct response *response, const struct resource *resource,
+                struct fault *fault);
+bool api_put(struct request *request, struct response *response, const struct resource *resource,
+             struct fault *fault);
+bool api_patch(struct request *request, struct response *response, const struct resource *resource,
+               struct fault *fault);
+bool api_delete(struct request *request, struct response *response, const struct resource *resource,
+                struct fault *fault);
+
 /* Handlers: GET of a list and of one object. */
 route_handler api_list_certificates;
 route_handler api_get_certificate;
@@ -30,6 +40,10 @@ route_handler api_list_issuers;
 route_handler api_get_issuer;
 route_handler api_list_profiles;
 route_handler api_get_profile;
+route_handler api_create_profile;
+route_handler api_put_profile;
+route_handler api_patch_profile;
+route_handler api_delete_profile;
 
 /* Headers for pages of other origins (05 section 2.6). */
 void api_cors(const struct request *request, struct response *response);

@@ -140,49 +140,6 @@ const struct resource api_issuers = {
     .catalogue = true,
 };
 
-static const char *const profile_members[] = {
-    "id",
-    "name",
-    "description",
-    "allowed_key_algorithms",
-    "max_ttl_seconds",
-    "allowed_ekus",
-    "required_san_patterns",
-    "spiffe_uri_pattern",
-    "allow_short_lived",
-    "must_staple",
-    "required_csr_attributes",
-    "acme_auth_mode",
-    "requires_approval",
-    "enabled",
-    "issuer_id",
-    "default_validity_days",
-    "policy_oids",
-    "allowed_uri_patterns",
-    "allowed_san_types",
-    "allow_wildcards",
-    "allow_sha1_csr",
-    "subject_policy",
-    "enroll_owner_id",
-    "enroll_team_id",
-    "enroll_renewal_policy_id",
-    "created_at",
-    "updated_at",
-    NULL,
-};
-
-const struct resource api_profiles = {
-    .name = "profiles",
-    .label = "Profile",
-    .view = "api_profiles",
-    .read = MAY_PROFILE_READ,
-    .members = profile_members,
-    .sorts = named_sorts,
-    .sort_count = ARRAY_SIZE(named_sorts),
-    .scope_profile = "id",
-    .catalogue = true,
-};
-
 static const struct resource *const served[] = {
     &api_certificates,
     &api_certificate_versions,
@@ -210,6 +167,34 @@ static bool get(struct request *request, struct response *response, const struct
 {
     const struct api_request *api = request->protocol;
     return resource_get(request, response, made, resource, &api->principal.scope, fault);
+}
+
+bool api_create(struct request *request, struct response *response, const struct resource *resource,
+                struct fault *fault)
+{
+    const struct api_request *api = request->protocol;
+    return resource_create(request, response, made, resource, &api->principal, fault);
+}
+
+bool api_put(struct request *request, struct response *response, const struct resource *resource,
+             struct fault *fault)
+{
+    const struct api_request *api = request->protocol;
+    return resource_put(request, response, made, resource, &api->principal, fault);
+}
+
+bool api_patch(struct request *request, struct response *response, const struct resource *resource,
+               struct fault *fault)
+{
+    const struct api_request *api = request->protocol;
+    return resource_patch(request, response, made, resource, &api->principal, fault);
+}
+
+bool api_delete(struct request *request, struct response *response, const struct resource *resource,
+                struct fault *fault)
+{
+    const struct api_request *api = request->protocol;
+    return resource_delete(request, response, made, resource, &api->principal, fault);
 }
 
 bool api_list_certificates(struct request *request, struct response *response, struct fault *fault)

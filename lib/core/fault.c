@@ -39,17 +39,38 @@ static void drop_half_character(char *text)
         text[start] = '\0';
 }
 
+static void fault_fill(struct fault *fault, enum fault_reason reason, const char *field,
+                       const char *format, va_list args) PRINTF_LIKE(4, 0);
+static void fault_fill(struct fault *fault, enum fault_reason reason, const char *field,
+                       const char *format, va_list args)
+{
+    *fault = (struct fault){.reason = reason, .field = field};
+    if (vsnprintf(fault->detail, sizeof(fault->detail), format, args) < 0)
+        fault->detail[0] = '\0';
+    drop_half_character(fault->detail);
+}
+
 void *fault_set(struct fault *fault, enum fault_reason reason, const char *field,
                 const char *format, ...)
 {
     va_list args;
 
-    *fault = (struct fault){.reason = reason, .field = field};
     va_start(args, format);
-    if (vsnprintf(fault->detail, sizeof(fault->detail), format, args) < 0)
-        fault->detail[0] = '\0';
+    fault_fill(fault, reason, field, format, args);
     va_end(args);
-    drop_half_character(fault->detail);
+    return NULL;
+}
+
+void *fault_list_add(struct fault_list *list, enum fault_reason reason, const char *field,
+                     const char *format, ...)
+{
+    va_list args;
+
+    if (list->count == FAULT_LIST_MAX)
+        return NULL;
+    va_start(args, format);
+    fault_fill(&list->items[list->count++], reason, field, format, args);
+    va_end(args);
     return NULL;
 }
 

@@ -5,6 +5,8 @@
 #ifndef CERTCTL_CORE_FAULT_H
 #define CERTCTL_CORE_FAULT_H
 
+#include <stddef.h>
+
 #include "core/macro.h"
 
 /* How a caller that does not know a reason treats it. */
@@ -51,6 +53,18 @@ void *fault_cause_openssl(struct fault *fault, const char *what);
 
 /* As fault_cause, with strerror(errno). */
 void *fault_cause_errno(struct fault *fault, const char *what);
+
+/* Every failing field, for contracts that want them all; the first one answers. What is beyond the
+ * most is not kept. */
+#define FAULT_LIST_MAX 32
+struct fault_list {
+    size_t count;
+    struct fault items[FAULT_LIST_MAX];
+};
+
+/* Adds one. `field` lives as long as the list. Returns NULL, as fault_set does. */
+void *fault_list_add(struct fault_list *list, enum fault_reason reason, const char *field,
+                     const char *format, ...) PRINTF_LIKE(4, 5);
 
 enum fault_kind fault_reason_kind(enum fault_reason reason);
 /* The stable machine name, e.g. "csr_malformed". */

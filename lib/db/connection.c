@@ -193,7 +193,7 @@ static bool schema_check(struct db *db, struct fault *fault)
     const struct rows *rows = db_query_params(scratch, db, &db_schema_version, fault, NULL, 0);
     if (rows)
         version = row_integer(rows, 0, "version");
-    else if (!text_equal(db->sqlstate, "42P01")) /* undefined_table: nothing was migrated yet */
+    else if (!text_equal(db->refusal.sqlstate, "42P01")) /* nothing was migrated yet */
         return false;
 
     if (version < DB_SCHEMA_LEAST || version > DB_SCHEMA_MOST)

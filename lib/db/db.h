@@ -125,6 +125,14 @@ int64_t row_time(const struct rows *rows, size_t row, const char *column);
 struct text_list row_texts(TALLOC_CTX *ctx, const struct rows *rows, size_t row,
                            const char *column);
 
+/* What the server said of the statement that it refused last; "" where it said nothing. Valid until
+ * the next query. For contracts whose words depend on the constraint. */
+struct db_refusal {
+    char sqlstate[6];
+    char constraint[64]; /* an identifier of PostgreSQL is never longer */
+};
+const struct db_refusal *db_refusal(const struct db *db);
+
 /* Statements that are no STATEMENT because they are made from tables at start, or belong to another
  * role than the binary's own. db_check_statements looks at them too. Nothing is copied: the array
  * and its texts must outlive the db, and their names must differ from all others. */

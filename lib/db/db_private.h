@@ -10,8 +10,6 @@
 AUTO_DEFINE(PGresult, PQclear)
 AUTO_DEFINE(PQconninfoOption, PQconninfoFree)
 
-#define SQLSTATE_SIZE 6
-
 /* What db_statements_add was told. */
 struct added_statements {
     const struct statement *list;
@@ -25,7 +23,7 @@ struct db {
     bool in_transaction;       /* since db_begin; the connection may be lost meanwhile */
     bool pinned;               /* by db_pin */
     bool password_refused; /* the last attempt to connect failed after a password was asked for */
-    char sqlstate[SQLSTATE_SIZE];      /* of the last failure, "" where the server gave none */
+    struct db_refusal refusal;         /* of the last failure */
     const struct statement **prepared; /* by name, on this connection */
     size_t prepared_count;
     struct added_statements *added;

@@ -255,7 +255,7 @@ struct rows *db_query_params(TALLOC_CTX *ctx, struct db *db, const struct statem
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     const struct wire wire = wire_params(scratch, params, count);
-    db->sqlstate[0] = '\0';
+    db->refusal = (struct db_refusal){.sqlstate = ""};
 
     PGresult *result = execute_patiently(db, statement, &wire, fault);
     if (!result)

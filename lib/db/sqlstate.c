@@ -72,7 +72,9 @@ static void *fault_lost(struct db *db, const PGresult *result, const char *what,
 void *db_result_fault(struct db *db, const PGresult *result, const char *what, struct fault *fault)
 {
     const char *sqlstate = error_field(result, PG_DIAG_SQLSTATE);
-    (void)snprintf(db->sqlstate, sizeof(db->sqlstate), "%s", sqlstate);
+    (void)snprintf(db->refusal.sqlstate, sizeof(db->refusal.sqlstate), "%s", sqlstate);
+    (void)snprintf(db->refusal.constraint, sizeof(db->refusal.constraint), "%s",
+                   error_field(result, PG_DIAG_CONSTRAINT_NAME));
     if (!result || PQstatus(db->connection) != CONNECTION_OK)
         return fault_lost(db, result, what, fault);
 
@@ -84,4 +86,9 @@ void *db_result_fault(struct db *db, const PGresult *result, const char *what, s
     if (fault_reason_kind(fault->reason) == KIND_UNAVAILABLE)
         fault->retry_after_s = 5;
     return NULL;
+}
+
+const struct db_refusal *db_refusal(const struct db *db)
+{
+    return &db->refusal;
 }

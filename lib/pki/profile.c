@@ -130,6 +130,23 @@ static pcre2_code *compile(const char *pattern)
                          NULL);
 }
 
+const char *profile_pattern_problem(TALLOC_CTX *ctx, const char *pattern)
+{
+    int error = 0;
+    PCRE2_SIZE offset = 0;
+    PCRE2_UCHAR words[128] = {0};
+
+    if (strlen(pattern) > PATTERN_MAX_BYTES)
+        return mem_printf(ctx, "longer than %d bytes", PATTERN_MAX_BYTES);
+    AUTO(pcre2_code) *code = pcre2_compile(
+        (PCRE2_SPTR)pattern, /* the same octets */
+        PCRE2_ZERO_TERMINATED, PCRE2_ANCHORED | PCRE2_ENDANCHORED, &error, &offset, NULL);
+    if (code)
+        return NULL;
+    (void)pcre2_get_error_message(error, words, sizeof(words));
+    return mem_printf(ctx, "%s at offset %zu", (const char *)words, offset);
+}
+
 bool profile_set_san_patterns(struct profile *profile, const char *json, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);

@@ -42,6 +42,9 @@ bool profile_set_key_rules(struct profile *profile, const char *json, struct fau
 bool profile_set_ekus(struct profile *profile, const char *json, struct fault *fault);
 bool profile_set_san_patterns(struct profile *profile, const char *json, struct fault *fault);
 
+/* What is wrong with a name pattern (PCRE2, at most 512 octets), or NULL. On ctx. */
+const char *profile_pattern_problem(TALLOC_CTX *ctx, const char *pattern);
+
 /* 04 section 7.3: CSR_KEY_POLICY names key, rule and profile. */
 bool profile_check_key(const struct profile *profile, const struct key_facts *key,
                        struct fault *fault);

@@ -134,21 +134,21 @@ static const char *cursor_body(struct request *request, struct response *respons
     return mem_append(text, ",\"page_size\":%" PRId64 "}", options->per_page);
 }
 
-static void tell_ignored(struct request *request, struct response *response,
-                         const struct list_options *options)
+void ignored_tell(struct request *request, struct response *response,
+                  const struct text_list *ignored, bool strict)
 {
     static const char allowed[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     struct text_list names = {NULL, 0};
 
-    for (size_t i = 0; i < options->ignored.count; i++) {
-        const char *name = options->ignored.items[i];
+    for (size_t i = 0; i < ignored->count; i++) {
+        const char *name = ignored->items[i];
         if (strlen(name) <= 64 && name[strspn(name, allowed)] == '\0')
             text_list_add(request, &names, name);
     }
     if (names.count > 0)
         response_header(response, "X-Certctl-Ignored", "%s", text_list_join(request, &names, ", "));
-    if (options->strict)
+    if (strict)
         response_header(response, "Preference-Applied", "handling=strict");
 }
 
@@ -180,7 +180,7 @@ bool resource_list(struct request *request, struct response *response,
     const struct rows *rows = find(request, set, resource, &options, scope, fault);
     if (!rows || !parent_check(resource, rows, fault))
         return false;
-    tell_ignored(request, response, &options);
+    ignored_tell(request, response, &options.ignored, options.strict);
     return answer(request, response, resource,
                   options.by_cursor
                       ? cursor_body(request, response, resource, &query, &options, rows)

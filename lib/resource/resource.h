@@ -9,6 +9,7 @@
 
 #include "auth/permission.h"
 #include "db/db.h"
+#include "resource/write.h"
 #include "web/request.h"
 #include "web/response.h"
 
@@ -63,7 +64,8 @@ struct resource {
     bool catalogue;                /* everything on one page, up to 500 */
     bool cursor;                   /* may be walked by cursor */
     bool list_etag;
-    bool not_single; /* only lists: no get, no row_version */
+    bool not_single;                    /* only lists: no get, no row_version */
+    const struct resource_write *write; /* NULL: read only */
 };
 
 #define RESOURCE_FILTERS_MAX 24

@@ -2,6 +2,7 @@
 #ifndef CERTCTL_RESOURCE_RESOURCE_PRIVATE_H
 #define CERTCTL_RESOURCE_RESOURCE_PRIVATE_H
 
+#include "resource/field.h"
 #include "resource/resource.h"
 #include "web/query.h"
 
@@ -51,14 +52,29 @@ char *snake_case(TALLOC_CTX *ctx, const char *name);
 struct resource_statements {
     const struct resource *resource;
     struct statement get;
-    struct statement page[RESOURCE_SORTS_MAX][2]; /* by sort; descending */
-    struct statement next[RESOURCE_SORTS_MAX][2]; /* behind a cursor */
+    struct statement page[RESOURCE_SORTS_MAX][2];        /* by sort; descending */
+    struct statement next[RESOURCE_SORTS_MAX][2];        /* behind a cursor */
+    struct statement lock, read, insert, update, remove; /* where it has a write side */
 };
 
 struct resource_set {
     struct resource_statements *items;
     size_t count;
 };
+
+/* "($3::text[] IS NULL AND $4::text[] IS NULL OR …)": whether a grant covers the row `alias`. */
+char *scope_condition(TALLOC_CTX *ctx, const struct resource *resource, const char *alias,
+                      unsigned number);
+/* Makes the statements of the write side (write_statements.c). */
+void write_statements_make(TALLOC_CTX *ctx, struct resource_statements *made, struct db *db);
+
+/* X-Certctl-Ignored and Preference-Applied. Names of other characters than those of members are
+ * left out, since they were a stranger's. */
+void ignored_tell(struct request *request, struct response *response,
+                  const struct text_list *ignored, bool strict);
+
+/* What the database refused, in the words of the contract (05 section 2.2). */
+void write_refusal(const struct resource_change *change, struct fault *fault);
 
 const struct resource_statements *resource_statements_of(const struct resource_set *set,
                                                          const struct resource *resource);

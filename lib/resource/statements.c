@@ -57,8 +57,8 @@ static bool has_scope(const struct resource *resource)
 }
 
 /* Both parameters are NULL where the grant is global, else arrays, perhaps empty. */
-static char *scope_condition(TALLOC_CTX *ctx, const struct resource *resource, const char *alias,
-                             unsigned number)
+char *scope_condition(TALLOC_CTX *ctx, const struct resource *resource, const char *alias,
+                      unsigned number)
 {
     char *sql = mem_printf(ctx, "($%u::text[] IS NULL AND $%u::text[] IS NULL", number, number + 1);
 
@@ -227,6 +227,8 @@ struct resource_set *resource_set_new(TALLOC_CTX *ctx, struct db *db,
             continue;
         made->get = get_statement(set, list[i]);
         db_statements_add(db, &made->get, 1);
+        if (list[i]->write)
+            write_statements_make(set, made, db);
     }
     return set;
 }

@@ -8,9 +8,8 @@
 
 /* entity-tag = [ "W/" ] DQUOTE *etagc DQUOTE (RFC 9110 section 8.8.3): commas may be inside. Tags
  * with obs-text are none that we gave, and the database would refuse what is not UTF-8. */
-struct text_list condition_none_match(const struct request *request, TALLOC_CTX *ctx)
+static struct text_list tags_of(TALLOC_CTX *ctx, const char *at, bool with_weak)
 {
-    const char *at = request_header(request, "If-None-Match");
     struct text_list tags = {NULL, 0};
 
     if (!at)
@@ -20,17 +19,34 @@ struct text_list condition_none_match(const struct request *request, TALLOC_CTX 
         return tags;
     }
     for (at += strspn(at, " \t,"); *at; at += strspn(at, " \t,")) {
-        if (text_starts(at, "W/"))
-            at += 2;
+        const bool weak = text_starts(at, "W/");
+        at += weak ? 2 : 0;
         const char *end = *at == '"' ? strchr(at + 1, '"') : NULL;
         if (!end)
             break;
         const char *tag = mem_text_n(ctx, at + 1, (size_t)(end - at - 1));
-        if (text_ascii(tag))
+        if (text_ascii(tag) && (with_weak || !weak))
             text_list_add(ctx, &tags, tag);
         at = end + 1;
     }
     return tags;
+}
+
+struct text_list condition_none_match(const struct request *request, TALLOC_CTX *ctx)
+{
+    return tags_of(ctx, request_header(request, "If-None-Match"), true);
+}
+
+bool condition_if_match(const struct request *request, const char *tag, struct fault *fault)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const char *header = request_header(request, "If-Match");
+    const struct text_list tags = tags_of(scratch, header, false);
+
+    if (!header || condition_matches(&tags, tag))
+        return true;
+    return fault_set(fault, PRECONDITION_FAILED, NULL,
+                     "Resource was changed by someone else; current version is \"%s\"", tag);
 }
 
 bool condition_matches(const struct text_list *tags, const char *tag)

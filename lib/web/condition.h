@@ -13,6 +13,10 @@ struct text_list condition_none_match(const struct request *request, TALLOC_CTX 
 /* True where that list names the tag, or is "*". */
 bool condition_matches(const struct text_list *tags, const char *tag);
 
+/* If-Match against the tag that the object has now, by strong comparison: a weak tag never matches,
+ * "*" always. Without the header all is well; else PRECONDITION_FAILED. */
+bool condition_if_match(const struct request *request, const char *tag, struct fault *fault);
+
 /* ETag and what caches must know beside it (05 section 2.4). */
 void condition_etag(struct response *response, const char *tag);
 

@@ -9,19 +9,21 @@
 
 /* Reasons whose status or code differs from that of their kind. */
 static const struct wire_fault json_faults[] = {
-    {INPUT_INVALID,      400, "invalid"           },
-    {INPUT_TOO_LARGE,    413, "too_large"         },
-    {URI_TOO_LONG,       414, "uri_too_long"      },
-    {MEDIA_TYPE_WRONG,   415, "media_type"        },
-    {HEADERS_TOO_LARGE,  431, "headers_too_large" },
-    {HTTPS_REQUIRED,     400, "malformed"         },
-    {METHOD_UNKNOWN,     501, "method_unknown"    },
-    {METHOD_NOT_ALLOWED, 405, "method_not_allowed"},
-    {NOT_ACCEPTABLE,     406, "not_acceptable"    },
-    {RESOURCE_STATE,     409, "state"             },
-    {DATABASE_DUPLICATE, 409, "duplicate"         },
-    {DATABASE_REFERENCE, 400, "invalid"           },
-    {DATABASE_VALUE,     400, "invalid"           },
+    {INPUT_INVALID,       400, "invalid"            },
+    {INPUT_TOO_LARGE,     413, "too_large"          },
+    {URI_TOO_LONG,        414, "uri_too_long"       },
+    {MEDIA_TYPE_WRONG,    415, "media_type"         },
+    {HEADERS_TOO_LARGE,   431, "headers_too_large"  },
+    {HTTPS_REQUIRED,      400, "malformed"          },
+    {METHOD_UNKNOWN,      501, "method_unknown"     },
+    {METHOD_NOT_ALLOWED,  405, "method_not_allowed" },
+    {NOT_ACCEPTABLE,      406, "not_acceptable"     },
+    {RESOURCE_STATE,      409, "state"              },
+    {RESOURCE_IN_USE,     409, "in_use"             },
+    {PRECONDITION_FAILED, 412, "precondition_failed"},
+    {DATABASE_DUPLICATE,  409, "duplicate"          },
+    {DATABASE_REFERENCE,  400, "invalid"            },
+    {DATABASE_VALUE,      400, "invalid"            },
 };
 
 static const struct {
@@ -81,14 +83,25 @@ static bool names_itself(enum fault_reason reason)
            reason == AUTH_BACKEND;
 }
 
-static json_t *details_for(const struct fault *fault)
+static void details_add(json_t *details, const struct fault *fault)
 {
     json_t *problem = json_object();
-    json_t *details = json_array();
 
     json_set_text(problem, "field", fault->field);
     json_set_text(problem, "problem", fault->detail);
     json_add_new(details, problem);
+}
+
+/* Every failing field where the handler has gathered them, else the one. */
+static json_t *details_for(const struct request *request, const struct fault *fault)
+{
+    const struct fault_list *problems = request->problems;
+    json_t *details = json_array();
+
+    for (size_t i = 0; problems && i < problems->count; i++)
+        details_add(details, &problems->items[i]);
+    if (json_array_size(details) == 0)
+        details_add(details, fault);
     return details;
 }
 
@@ -119,7 +132,7 @@ void web_refuse_json(struct request *request, struct response *response, const s
     json_set_text(body, "request_id", request->request_id);
     json_set_text(body, "code", wire ? wire->type : kinds[kind].code);
     if (status == 400 && fault->field)
-        json_set_new(body, "details", details_for(fault));
+        json_set_new(body, "details", details_for(request, fault));
     response_json(response, status, body);
     retry_after(response, fault);
 }

@@ -59,9 +59,10 @@ struct request {
     const char *tls_client_cert;   /* PEM, unescaped, or NULL */
     int64_t started_us;            /* monotonic */
 
-    const char *actor;   /* for the log and the audit row; set by admission */
-    char *const *params; /* FastCGI params, "NAME=value", NULL at the end */
-    void *protocol;      /* the responder's own part, e.g. struct acme_request */
+    struct fault_list *problems; /* every failing field of the body, the first included; or NULL */
+    const char *actor;           /* for the log and the audit row; set by admission */
+    char *const *params;         /* FastCGI params, "NAME=value", NULL at the end */
+    void *protocol;              /* the responder's own part, e.g. struct acme_request */
 };
 
 /* A FastCGI param, or NULL. Only for names that are documented facts. Of a repeated name the first

@@ -131,6 +131,33 @@ void db_statements_add(struct db *db, const struct statement *list, size_t count
     (void)count;
 }
 
+const struct db_refusal *db_refusal(const struct db *db)
+{
+    static const struct db_refusal none;
+
+    (void)db;
+    return &none;
+}
+
+bool db_begin(struct db *db, struct fault *fault)
+{
+    (void)db;
+    (void)fault;
+    return true;
+}
+
+bool db_commit(struct db *db, struct fault *fault)
+{
+    (void)fault;
+    db->counts.commits++;
+    return true;
+}
+
+void db_rollback(struct db *db)
+{
+    (void)db;
+}
+
 struct db_counts db_counts(const struct db *db)
 {
     return db->counts;

@@ -1,0 +1,357 @@
+/* fcgi/api/profiles.c: certificate profiles (04 section 7, 05 section 4.8). */
+#include "core/auto.h"
+#include "core/json.h"
+#include "core/macro.h"
+#include "core/memory.h"
+#include "fcgi/api/api.h"
+#include "pki/profile.h"
+
+#include "core/banned.h"
+
+#define DAY_S      86400
+#define DAYS_MOST  24855 /* more seconds do not fit the column */
+#define LIST_MOST  100
+#define OID_LENGTH 128
+
+static const char *const members[] = {
+    "id",
+    "name",
+    "description",
+    "allowed_key_algorithms",
+    "max_ttl_seconds",
+    "allowed_ekus",
+    "required_san_patterns",
+    "spiffe_uri_pattern",
+    "allow_short_lived",
+    "must_staple",
+    "required_csr_attributes",
+    "acme_auth_mode",
+    "requires_approval",
+    "enabled",
+    "issuer_id",
+    "default_validity_days",
+    "policy_oids",
+    "allowed_uri_patterns",
+    "allowed_san_types",
+    "allow_wildcards",
+    "allow_sha1_csr",
+    "subject_policy",
+    "enroll_owner_id",
+    "enroll_team_id",
+    "enroll_renewal_policy_id",
+    "created_at",
+    "updated_at",
+    NULL,
+};
+
+/* --- fields --- */
+
+static const struct {
+    const char *name;
+    int64_t least;
+    int64_t most;
+} key_algorithms[] = {
+    {"RSA",     2048, 8192},
+    {"ECDSA",   256,  521 },
+    {"Ed25519", 0,    256 },
+};
+
+static void check_key_rule(const struct resource_field *field, const json_t *rule,
+                           struct fault_list *problems)
+{
+    const char *name = json_text_at(rule, "algorithm");
+    const json_t *size = json_object_get(rule, "min_size");
+    const int64_t bits = json_integer_value(size);
+
+    for (size_t i = 0; i < ARRAY_SIZE(key_algorithms); i++) {
+        if (!text_equal(key_algorithms[i].name, name))
+            continue;
+        if (size && !json_is_integer(size))
+            fault_list_add(problems, INPUT_INVALID, field->name, "min_size must be an integer");
+        else if (bits < key_algorithms[i].least)
+            fault_list_add(problems, INPUT_INVALID, field->name,
+                           "%s minimum key size must be at least %lld, got %lld", name,
+                           (long long)key_algorithms[i].least, (long long)bits);
+        else if (bits > key_algorithms[i].most)
+            fault_list_add(problems, INPUT_INVALID, field->name,
+                           "%s minimum key size must be at most %lld, got %lld", name,
+                           (long long)key_algorithms[i].most, (long long)bits);
+        return;
+    }
+    fault_list_add(problems, INPUT_INVALID, field->name,
+                   "invalid key algorithm: %.80s (allowed: RSA, ECDSA, Ed25519)", name ? name : "");
+}
+
+static void check_key_rules(const struct resource_field *field, const json_t *value,
+                            struct fault_list *problems)
+{
+    for (size_t i = 0; i < json_array_size(value); i++)
+        check_key_rule(field, json_array_get(value, i), problems);
+}
+
+static void check_ekus(const struct resource_field *field, const json_t *value,
+                       struct fault_list *problems)
+{
+    bool stamps = false;
+
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        const char *name = json_string_value(json_array_get(value, i));
+        if (!eku_from_text(name))
+            fault_list_add(problems, INPUT_INVALID, field->name, "invalid EKU: %.80s", name);
+        stamps = stamps || eku_from_text(name) == EKU_TIME_STAMPING;
+    }
+    if (stamps && json_array_size(value) > 1)
+        fault_list_add(problems, INPUT_INVALID, field->name,
+                       "timeStamping must be the only EKU (RFC 3161 section 2.3)");
+}
+
+static void check_patterns(const struct resource_field *field, const json_t *value,
+                           struct fault_list *problems)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        const char *pattern = json_string_value(json_array_get(value, i));
+        const char *problem = profile_pattern_problem(scratch, pattern);
+        if (problem)
+            fault_list_add(problems, INPUT_INVALID, field->name, "invalid %s[%zu]: %s", field->name,
+                           i, problem);
+    }
+}
+
+static void check_spiffe(const struct resource_field *field, const json_t *value,
+                         struct fault_list *problems)
+{
+    const char *text = json_string_value(value);
+
+    if (*text && !text_starts(text, "spiffe://"))
+        fault_list_add(problems, INPUT_INVALID, field->name, "%s must start with spiffe://",
+                       field->name);
+}
+
+static bool oid_valid(const char *text)
+{
+    return strlen(text) <= OID_LENGTH && text[strspn(text, "0123456789.")] == '\0' &&
+           text[0] >= '0' && text[0] <= '2' && text[1] == '.' && !strstr(text, "..") &&
+           !text_ends(text, ".");
+}
+
+static void check_oids(const struct resource_field *field, const json_t *value,
+                       struct fault_list *problems)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        const char *text = json_string_value(json_array_get(value, i));
+        if (!oid_valid(text))
+            fault_list_add(problems, INPUT_INVALID, field->name, "%s[%zu]: %s is no OID",
+                           field->name, i, text_quote(scratch, text));
+    }
+}
+
+static void check_san_types(const struct resource_field *field, const json_t *value,
+                            struct fault_list *problems)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        const char *text = json_string_value(json_array_get(value, i));
+        bool known = false;
+        for (int kind = NAME_DNS; kind < NAME_OTHER; kind++)
+            known = known || text_equal(name_kind_text((enum name_kind)kind), text);
+        if (!known)
+            fault_list_add(problems, INPUT_INVALID, field->name,
+                           "%s[%zu]: %s is none of dns, ip, email, uri, upn", field->name, i,
+                           text_quote(scratch, text));
+    }
+}
+
+static const struct resource_field fields[] = {
+    {.name = "name",
+     .kind = FIELD_NAME,
+     .flags = FIELD_REQUIRED,
+     .most = 255,
+     .label = "profile name"},
+    {.name = "description",               .kind = FIELD_NOTE,                                                        .most = 4096,                                                                                                                .fallback = "\"\""},
+    {.name = "allowed_key_algorithms",
+     .kind = FIELD_ARRAY,
+     .most = LIST_MOST,
+     .check = check_key_rules,
+     .fallback = "[{\"algorithm\":\"ECDSA\",\"min_size\":256},"
+                 "{\"algorithm\":\"RSA\",\"min_size\":2048}]"},
+    {.name = "max_ttl_seconds",                   .kind = FIELD_INTEGER,                                                                .most = INT32_MAX,                                                                                                                                       .fallback = "0"},
+    {.name = "allowed_ekus",
+     .kind = FIELD_TEXTS,
+     .most = LIST_MOST,
+     .check = check_ekus,
+     .fallback = "[\"serverAuth\"]"},
+    {.name = "required_san_patterns",
+     .kind = FIELD_TEXTS,
+     .most = LIST_MOST,
+     .check = check_patterns,
+     .fallback = "[]"},
+    {.name = "spiffe_uri_pattern",
+     .kind = FIELD_TEXT,
+     .most = 512,
+     .check = check_spiffe,
+     .fallback = "\"\""},
+    {.name = "allow_short_lived",       .kind = FIELD_BOOLEAN,                                                              .fallback = "false"                                                                                                                                             },
+    {.name = "must_staple",                      .kind = FIELD_BOOLEAN,                                                               .fallback = "false"                                                                                                               },
+    {.name = "required_csr_attributes",                           .kind = FIELD_TEXTS,                                                            .most = LIST_MOST,                                                                                                                                             .fallback = "[]"},
+    {.name = "acme_auth_mode",
+     .kind = FIELD_CHOICE,
+     .choices = "trust_authenticated|challenge",
+     .fallback = "\"trust_authenticated\""},
+    {.name = "requires_approval",                 .kind = FIELD_BOOLEAN,                .fallback = "false"          },
+    {.name = "issuer_id",     .kind = FIELD_ID, .flags = FIELD_NULLABLE, .refers = "issuer"},
+    {.name = "default_validity_days",
+     .kind = FIELD_INTEGER,
+     .flags = FIELD_NULLABLE,
+     .least = 1,
+     .most = 36500},
+    {.name = "policy_oids",
+     .kind = FIELD_TEXTS,
+     .flags = FIELD_NULLABLE,
+     .most = LIST_MOST,
+     .check = check_oids},
+    {.name = "allowed_uri_patterns",
+     .kind = FIELD_TEXTS,
+     .flags = FIELD_NULLABLE,
+     .most = LIST_MOST,
+     .check = check_patterns},
+    {.name = "allowed_san_types",
+     .kind = FIELD_TEXTS,
+     .flags = FIELD_NULLABLE,
+     .most = LIST_MOST,
+     .check = check_san_types},
+    {.name = "allow_wildcards",                 .kind = FIELD_BOOLEAN,                                                          .fallback = "true"                                                                                                                                                    },
+    {.name = "allow_sha1_csr",                                     .kind = FIELD_BOOLEAN,                                                          .fallback = "false"                                                                                                                                           },
+    {.name = "subject_policy",                     .kind = FIELD_OBJECT,                                                              .flags = FIELD_NULLABLE                                                                                                                                         },
+    {.name = "enroll_owner_id",                   .kind = FIELD_ID,                                                          .flags = FIELD_NULLABLE,                                                                                                                                              .refers = "owner"},
+    {.name = "enroll_team_id",                                     .kind = FIELD_ID,                                                    .flags = FIELD_NULLABLE,                                                                                                                                            .refers = "team"},
+    {.name = "enroll_renewal_policy_id",
+     .kind = FIELD_ID,
+     .flags = FIELD_NULLABLE,
+     .refers = "renewal policy"},
+    {.name = "enabled",.kind = FIELD_BOOLEAN,.fallback = "true"},
+};
+
+/* --- rules over several fields, and the older clients --- */
+
+/* max_validity_days of the quick start (04 section 7.1), and the site's default mode. */
+static void adapt(const struct request *request, enum resource_verb verb, json_t *body)
+{
+    const json_t *days = json_object_get(body, "max_validity_days");
+    const json_t *seconds = json_object_get(body, "max_ttl_seconds");
+    const json_t *mode = json_object_get(body, "acme_auth_mode");
+
+    if (json_is_integer(days) && (!seconds || json_is_null(seconds))) {
+        const int64_t count = json_integer_value(days);
+        json_set_integer(body, "max_ttl_seconds",
+                         count < 0 ? -1 : least(count, (int64_t)DAYS_MOST) * DAY_S);
+        (void)json_object_del(body, "max_validity_days");
+    }
+    if (verb == RESOURCE_CREATE && (!mode || json_is_null(mode)))
+        json_set_text(body, "acme_auth_mode", request->settings->acme_default_auth_mode);
+}
+
+static void check(const struct resource_change *change, struct fault_list *problems)
+{
+    const json_t *row = change->row;
+    const int64_t ttl = json_integer_value(json_object_get(row, "max_ttl_seconds"));
+    const bool short_lived = json_is_true(json_object_get(row, "allow_short_lived"));
+
+    if (short_lived && ttl >= SHORT_LIVED_BELOW_S)
+        fault_list_add(problems, INPUT_INVALID, "allow_short_lived",
+                       "allow_short_lived is true but max_ttl_seconds (%lld) is >= 3600; "
+                       "short-lived certs must have TTL under 1 hour",
+                       (long long)ttl);
+    if (short_lived && json_is_true(json_object_get(row, "must_staple")))
+        fault_list_add(problems, INPUT_INVALID, "must_staple",
+                       "must_staple cannot be combined with allow_short_lived");
+}
+
+/* The one place that decides between "now" and "when a second person has agreed" (04 section 13.5).
+ * While nobody can agree, a profile that asks for two is not edited by one. */
+static bool gate(const struct resource_change *change, struct response *response,
+                 struct fault *fault)
+{
+    const bool was = json_is_true(json_object_get(change->stored, "requires_approval"));
+    const bool will = json_is_true(json_object_get(change->row, "requires_approval"));
+
+    (void)response;
+    if (change->verb == RESOURCE_CREATE || (!was && !will))
+        return true;
+    return fault_set(fault, RESOURCE_STATE, NULL,
+                     "profile edit requires approval, which this server does not take yet");
+}
+
+static const struct resource_constraint constraints[] = {
+    {"certificate_profiles_name_key",                    "A profile with this name already exists"          },
+    {"managed_certificates_certificate_profile_id_fkey",
+     "Cannot delete profile: certificates are still issued under it"                                        },
+    {"renewal_policies_certificate_profile_id_fkey",
+     "Cannot delete profile: renewal policies still name it"                                                },
+    {"issuance_approval_requests_profile_id_fkey",
+     "Cannot delete profile: approvals still refer to it"                                                   },
+    {"acme_accounts_profile_id_fkey",                    "Cannot delete profile: ACME accounts still use it"},
+    {"acme_orders_profile_id_fkey",                      "Cannot delete profile: ACME orders still use it"  },
+    {"acme_orders_cert_profile_id_fkey",                 "Cannot delete profile: ACME orders still use it"  },
+    {"acme_eab_keys_profile_id_fkey",                    "Cannot delete profile: EAB keys still name it"    },
+};
+
+static const struct resource_write writes = {
+    .table = "certificate_profiles",
+    .noun = "profile",
+    .fields = fields,
+    .field_count = ARRAY_SIZE(fields),
+    .id_prefix = "prof",
+    .id_by_client = true,
+    .constraints = constraints,
+    .constraint_count = ARRAY_SIZE(constraints),
+    .actions = {[RESOURCE_CREATE] = "create_profile",
+                [RESOURCE_UPDATE] = "update_profile",
+                [RESOURCE_DELETE] = "delete_profile"                              },
+    .category = "config",
+    .audit_type = "certificate_profile",
+    .hooks = {.adapt = adapt,                       .check = check, .gate = gate},
+};
+
+static const struct resource_sort sorts[] = {
+    {"name",       NULL, "v.name",       SORT_TEXT},
+    {"created_at", NULL, "v.created_at", SORT_TIME},
+    {"updated_at", NULL, "v.updated_at", SORT_TIME},
+};
+
+const struct resource api_profiles = {
+    .name = "profiles",
+    .label = "Profile",
+    .view = "api_profiles",
+    .read = MAY_PROFILE_READ,
+    .members = members,
+    .sorts = sorts,
+    .sort_count = ARRAY_SIZE(sorts),
+    .scope_profile = "id",
+    .catalogue = true,
+    .write = &writes,
+};
+
+bool api_create_profile(struct request *request, struct response *response, struct fault *fault)
+{
+    return api_create(request, response, &api_profiles, fault);
+}
+
+bool api_put_profile(struct request *request, struct response *response, struct fault *fault)
+{
+    return api_put(request, response, &api_profiles, fault);
+}
+
+bool api_patch_profile(struct request *request, struct response *response, struct fault *fault)
+{
+    return api_patch(request, response, &api_profiles, fault);
+}
+
+bool api_delete_profile(struct request *request, struct response *response, struct fault *fault)
+{
+    return api_delete(request, response, &api_profiles, fault);
+}
