@@ -1,11 +1,7 @@
 /* lib/pki/key.c: facts about public keys, see key.h (RFC 3279, 5480, 8410 for their encodings). */
 #include "pki/key.h"
 
-#include <openssl/core_names.h>
-#include <openssl/ec.h>
-
 #include "core/auto.h"
-#include "core/text.h"
 #include "pki/der.h"
 
 #include "core/banned.h"
@@ -15,15 +11,14 @@
 #define RSA_MAX_BITS   8192
 
 static const struct curve {
-    const char *name; /* OpenSSL's */
     int bits;
     size_t field_octets;
     uint8_t oid[8];
     size_t oid_size;
 } curves[] = {
-    {"prime256v1", 256, 32, {0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07}, 8},
-    {"secp384r1",  384, 48, {0x2b, 0x81, 0x04, 0x00, 0x22},                   5},
-    {"secp521r1",  521, 66, {0x2b, 0x81, 0x04, 0x00, 0x23},                   5},
+    {256, 32, {0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07}, 8},
+    {384, 48, {0x2b, 0x81, 0x04, 0x00, 0x22},                   5},
+    {521, 66, {0x2b, 0x81, 0x04, 0x00, 0x23},                   5},
 };
 
 static const uint8_t oid_rsa[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01};
@@ -44,48 +39,6 @@ static bool accept_rsa_bits(int bits, struct key_facts *ret_facts, struct fault 
                          bits, RSA_MIN_BITS, RSA_MAX_BITS);
     *ret_facts = (struct key_facts){KEY_RSA, "RSA", bits};
     return true;
-}
-
-static bool facts_of_rsa(const EVP_PKEY *key, struct key_facts *ret_facts, struct fault *fault)
-{
-    AUTO(BIGNUM) *exponent = NULL;
-    if (EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &exponent) != 1)
-        return reject(fault, "RSA key without an exponent");
-    if (!BN_is_odd(exponent) || (BN_num_bits(exponent) < 17))
-        return reject(fault, "RSA exponent is even or below 65537");
-    return accept_rsa_bits(EVP_PKEY_get_bits(key), ret_facts, fault);
-}
-
-static bool facts_of_ec(const EVP_PKEY *key, struct key_facts *ret_facts, struct fault *fault)
-{
-    char name[64] = "";
-    if (EVP_PKEY_get_group_name(key, name, sizeof name, NULL) != 1)
-        return reject(fault, "EC key without a named curve (RFC 5480 section 2.1.1)");
-    for (size_t i = 0; i < ARRAY_SIZE(curves); i++) {
-        if (text_equal(curves[i].name, name)) {
-            *ret_facts = (struct key_facts){KEY_ECDSA, "ECDSA", curves[i].bits};
-            return true;
-        }
-    }
-    return reject(fault, "EC curve is none of P-256, P-384, P-521");
-}
-
-/* That the point lies on its curve was checked when OpenSSL decoded it. */
-bool key_facts_from_pkey(const EVP_PKEY *key, struct key_facts *ret_facts, struct fault *fault)
-{
-    if (!key)
-        return reject(fault, "public key cannot be decoded");
-    switch (EVP_PKEY_get_base_id(key)) {
-    case EVP_PKEY_RSA:
-        return facts_of_rsa(key, ret_facts, fault);
-    case EVP_PKEY_EC:
-        return facts_of_ec(key, ret_facts, fault);
-    case EVP_PKEY_ED25519:
-        *ret_facts = ed25519_facts;
-        return true;
-    default:
-        return reject(fault, "key is neither RSA nor ECDSA nor Ed25519");
-    }
 }
 
 /* A positive INTEGER in its shortest form, without the sign octet. */

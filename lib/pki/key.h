@@ -2,7 +2,6 @@
 #ifndef CERTCTL_PKI_KEY_H
 #define CERTCTL_PKI_KEY_H
 
-#include <openssl/evp.h>
 #include <stdbool.h>
 
 #include "core/bytes.h"
@@ -16,11 +15,9 @@ struct key_facts {
     int bits;              /* modulus; curve size 256, 384, 521; 256 for Ed25519 */
 };
 
-/* CSR_KEY_REJECTED: unknown kind or curve; RSA below 2048 or above 8192 bits, exponent even or
- * below 65537; point not on the curve. */
-bool key_facts_from_pkey(const EVP_PKEY *key, struct key_facts *ret_facts, struct fault *fault);
 /* By walking the outer SEQUENCEs alone, without building a key: for the signer, which must not
- * parse more than it needs. Same limits, at most 4 KiB. */
+ * parse more than it needs. CSR_KEY_REJECTED: above 4 KiB; unknown kind or curve; RSA below 2048 or
+ * above 8192 bits, exponent even or below 65537. */
 bool key_facts_from_spki(struct bytes spki, struct key_facts *ret_facts, struct fault *fault);
 
 #endif

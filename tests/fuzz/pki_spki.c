@@ -15,14 +15,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     const uint8_t *at = mem_copy(scratch, data, size);
     struct key_facts walked;
-    struct key_facts decoded;
     struct fault fault = {0};
 
     if (!key_facts_from_spki((struct bytes){at, size}, &walked, &fault))
         return 0;
     AUTO(EVP_PKEY) *made = key_from_spki((struct bytes){at, size}, &walked, &fault);
     AUTO(EVP_PKEY) *key = d2i_PUBKEY(NULL, &at, (long)size);
-    if (key && (!key_facts_from_pkey(key, &decoded, &fault) || decoded.bits != walked.bits))
+    /* OpenSSL counts the 253 bits of Ed25519's order (RFC 8032 section 5.1). */
+    if (key && EVP_PKEY_get_bits(key) != (walked.kind == KEY_ED25519 ? 253 : walked.bits))
         abort();
     if (!key != !made || (key && EVP_PKEY_eq(key, made) != 1))
         abort();
