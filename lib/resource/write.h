@@ -60,6 +60,12 @@ struct resource_field {
     field_check *check;
 };
 
+/* A row of a table of fields: FIELD("name", NAME, .flags = FIELD_REQUIRED, .most = 255). */
+#define FIELD(member, type, ...)                                                                   \
+    {                                                                                              \
+        .name = (member), .kind = FIELD_##type, __VA_ARGS__                                        \
+    }
+
 /* What the database says of a constraint, in words. On unique constraints of the table: 409
  * duplicate; on foreign keys of others, met by a deletion: 409 in_use. */
 struct resource_constraint {
