@@ -103,7 +103,7 @@ const struct verb ca_verbs[] = {
     {"ca", "sign",        sign_usage,          "ask to certify a CA elsewhere",                        ca_sign_verb     },
     {"ca", "rotate",      rotate_usage,        "ask for a new key of a CA; the old one keeps its CRL",
      ca_rotate_verb                                                                                                     },
-    {"ca", "retire",      "ID [--confirm]",    "ask to stop a CA; once drained, for good",             ca_retire_verb   },
+    {"ca", "retire",      "ID [--confirm]",    "ask to stop a CA; confirmed, for good",                ca_retire_verb   },
     {"ca", "result",      "REQUEST",           "what became of a request, and its PEM",                ca_result_verb   },
     {"ca", "requests",    "",                  "what waits for approval here",                         ca_requests_verb },
     {"ca", "approve",     "ID [--yes]",        approve_help,                                           ca_approve_verb  },

@@ -10,9 +10,5 @@
 
 /* Inserts the request, wakes the job and prints the request's id; an exit status. ca_request.c */
 int ca_submit(struct admin *admin, const char *kind, const char *issuer_id, json_t *body);
-/* What a CA's certificates say about where its CRL, certificate and OCSP responder are; "{ca}"
- * becomes its id when that is known. Nothing without a base URL. ca_request.c */
-void ca_add_urls(TALLOC_CTX *ctx, const char *base_url, const char *issuer_id,
-                 struct ca_bootstrap *wanted);
 
 #endif

@@ -8,19 +8,11 @@
 #include "core/id.h"
 #include "core/json.h"
 #include "core/memory.h"
+#include "lifecycle/ca_submit.h"
 
 #include "ca_order.h"
 
 #include "core/banned.h"
-
-/* $1 id, $2 issuer, $3 body, $4 who, $5 SHA-256, $6 id of the event, $7 its details, $8 kind. */
-STATEMENT(ca_request_insert,
-          "WITH made AS (INSERT INTO ca_requests (id, kind, issuer_id, body, requested_by, "
-          "fields_sha256) VALUES ($1::text, $8::text, $2::text, $3::text::jsonb, $4::text, "
-          "$5::text) RETURNING id) "
-          "INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, "
-          "details, event_category) SELECT $6::text, $4::text, 'User', 'ca_request_created', "
-          "'intermediate_ca', made.id, $7::text::jsonb, 'config' FROM made");
 
 STATEMENT(ca_requests_open,
           "SELECT id, kind, issuer_id, requested_by, state, created_at, fields_sha256 "
@@ -53,18 +45,6 @@ STATEMENT(ca_request_refuse,
 static int misused(const char *verb)
 {
     return admin_misused(ca_verbs, ca_verbs_count, verb);
-}
-
-/* What an audit row about a request says. */
-static const char *details_of(struct admin *admin, const struct ca_request *request)
-{
-    AUTO(json_t) *details = json_object();
-
-    json_set_text(details, "kind", request->kind);
-    json_set_text(details, "owning_issuer_id", request->issuer_id);
-    json_set_text(details, "requested_by", request->requested_by);
-    json_set_text(details, "fields_sha256", ca_request_sha256(admin->ctx, request));
-    return json_to_text(admin->ctx, details);
 }
 
 struct bootstrap_options {
@@ -110,35 +90,6 @@ static bool bootstrap_parse(int argc, char **argv, struct bootstrap_options *opt
     }
 }
 
-/* "{ca}" becomes the CA's id when that is known (lifecycle/ca_request.h). The OCSP URL bears the
- * issuer's: the web server keeps answers under that one name (04 section 11.2). */
-void ca_add_urls(TALLOC_CTX *ctx, const char *base_url, const char *issuer_id,
-                 struct ca_bootstrap *wanted)
-{
-    if (!base_url)
-        return;
-    text_list_add(ctx, &wanted->ocsp_urls,
-                  mem_printf(ctx, "%s/.well-known/pki/ocsp/%s", base_url, issuer_id));
-    text_list_add(ctx, &wanted->crl_urls, mem_printf(ctx, "%s/.well-known/pki/crl/{ca}", base_url));
-    text_list_add(ctx, &wanted->ca_issuers_urls,
-                  mem_printf(ctx, "%s/.well-known/pki/ca/{ca}", base_url));
-}
-
-static bool insert_request(struct admin *admin, const struct ca_request *request, const char *id,
-                           struct fault *fault)
-{
-    struct rows *rows = db_query(
-        admin->ctx, admin->db, &ca_request_insert, fault, TEXT(id), TEXT(request->issuer_id),
-        TEXT(json_to_text(admin->ctx, request->body)), TEXT(request->requested_by),
-        TEXT(ca_request_sha256(admin->ctx, request)), TEXT(id_new(admin->ctx, "audit")),
-        TEXT(details_of(admin, request)), TEXT(request->kind));
-
-    if (!rows && fault->reason == DATABASE_REFERENCE)
-        return fault_set(fault, RESOURCE_UNKNOWN, "issuer", "there is no issuer %s",
-                         text_quote(admin->ctx, request->issuer_id));
-    return rows != NULL;
-}
-
 int ca_bootstrap_verb(struct admin *admin, int argc, char **argv)
 {
     const char *algorithm = admin->settings->ca_key_algorithm;
@@ -169,12 +120,12 @@ int ca_bootstrap_verb(struct admin *admin, int argc, char **argv)
 int ca_submit(struct admin *admin, const char *kind, const char *issuer_id, json_t *body)
 {
     const struct ca_request request = {kind, issuer_id, admin->actor, body};
-    const char *id = id_new(admin->ctx, "car");
+    const struct ca_asker asker = {.actor = admin->actor, .actor_type = "User"};
+    const char *id = NULL;
     struct fault fault = {0};
 
-    if (!insert_request(admin, &request, id, &fault))
+    if (!lifecycle_ca_request(admin->ctx, admin->db, &request, &asker, &id, &fault))
         return admin_failed(&fault);
-    db_wake(admin->db, "ca-hierarchy");
     (void)printf("%s\n", id);
     return EX_OK;
 }
@@ -320,7 +271,7 @@ static bool end_or_mark(struct admin *admin, const struct statement *statement, 
 {
     struct rows *rows = db_query(admin->ctx, admin->db, statement, fault, TEXT(id),
                                  TEXT(admin->actor), TEXT(id_new(admin->ctx, "audit")),
-                                 TEXT(details_of(admin, request)));
+                                 TEXT(ca_request_details(admin->ctx, request)));
 
     if (!rows)
         return false;

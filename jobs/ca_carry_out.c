@@ -46,20 +46,12 @@ bool ca_held(const struct ca_work *work, const char *id, struct held_ca *ret_ca,
     return ret_ca->certificate != NULL;
 }
 
-bool ca_may_be_parent(const struct held_ca *parent, struct fault *fault)
+bool ca_held_may_be_parent(const struct held_ca *parent, struct fault *fault)
 {
-    const int64_t now = clock_now_s();
-
     if (!parent->intermediate_id)
         return fault_set(fault, RESOURCE_STATE, "ca_id",
                          "CA %s is in no hierarchy: it signs leaves alone", parent->id);
-    if (!text_equal(parent->state, "active"))
-        return fault_set(fault, RESOURCE_STATE, "ca_id", "parent CA is not in active state: %s",
-                         parent->state);
-    if (now < parent->certificate->not_before || now >= parent->certificate->not_after)
-        return fault_set(fault, RESOURCE_STATE, "ca_id",
-                         "parent CA is not in active state: it is outside its validity");
-    return true;
+    return ca_may_be_parent(parent->certificate, parent->state, clock_now_s(), fault);
 }
 
 bool ca_parent_stays(const struct ca_work *work, const char *parent_id, struct fault *fault)
@@ -70,26 +62,6 @@ bool ca_parent_stays(const struct ca_work *work, const char *parent_id, struct f
         return false;
     return (rows->count == 1 && text_equal(row_text(rows, 0, "state"), "active")) ||
            fault_set(fault, RESOURCE_STATE, "ca_id", "parent CA is not in active state");
-}
-
-bool ca_fit_below(const struct held_ca *parent, const struct ca_work *work, struct ca_wish *wish,
-                  struct fault *fault)
-{
-    const int most_below = parent->certificate->path_len;
-    struct text_list permitted;
-    struct text_list excluded;
-
-    if (most_below == 0 || (most_below > 0 && wish->path_len >= most_below))
-        return fault_set(fault, INPUT_INVALID, "path_len",
-                         "requested path length exceeds parent's PathLenConstraint, which is %d",
-                         most_below);
-    if (most_below > 0 && wish->path_len < 0)
-        wish->path_len = most_below - 1;
-    ca_constraints_of(work->ctx, parent->certificate, &permitted, &excluded);
-    if (ca_wish_constrain(&permitted, &excluded, wish, fault))
-        return true;
-    fault->reason = INPUT_INVALID;
-    return false;
 }
 
 const char *ca_single_id(const struct ca_work *work, const struct certificate *certificate)
@@ -199,6 +171,8 @@ static struct new_ca below(const struct ca_work *work, const struct ca_order *or
         .parent_id = parent->intermediate_id,
         .parent_key_ref = parent->key_ref,
         .parent_chain = parent->chain_pem,
+        .ocsp_url = order->ocsp_responder_url,
+        .metadata = order->metadata,
     };
 }
 
@@ -221,10 +195,10 @@ static bool create_child(const struct ca_work *work, const struct ca_order *orde
 {
     struct held_ca parent;
 
-    if (!ca_held(work, order->ca_id, &parent, fault) || !ca_may_be_parent(&parent, fault))
+    if (!ca_held(work, order->ca_id, &parent, fault) || !ca_held_may_be_parent(&parent, fault))
         return false;
     struct ca_wish wish = wish_of(work, order, (struct bytes){0});
-    if (!ca_fit_below(&parent, work, &wish, fault))
+    if (!ca_fit_below(work->ctx, parent.certificate, &wish, fault))
         return false;
     struct child child = {.ca = below(work, order, &parent), .ours = true};
     return make_child(work, order, &wish, &child, fault) || given_up(work, &child.ca, fault);
@@ -238,12 +212,13 @@ static bool sign_csr(const struct ca_work *work, const struct ca_order *order, s
     struct ca_wish wish;
     const struct csr *csr = ca_csr_read(work->ctx, order->csr, fault);
 
-    if (!csr || !ca_held(work, order->ca_id, &parent, fault) || !ca_may_be_parent(&parent, fault))
+    if (!csr || !ca_held(work, order->ca_id, &parent, fault) ||
+        !ca_held_may_be_parent(&parent, fault))
         return false;
     wish = wish_of(work, order, csr->spki);
     if (!ca_subject_read(work->ctx, ca_csr_subject(work->ctx, csr), &subject, &wish.subject_count,
                          fault) ||
-        !ca_fit_below(&parent, work, &wish, fault))
+        !ca_fit_below(work->ctx, parent.certificate, &wish, fault))
         return false;
     wish.subject = subject;
     struct child child = {.ca = below(work, order, &parent)};

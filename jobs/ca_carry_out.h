@@ -26,13 +26,10 @@ struct held_ca {
 /* RESOURCE_UNKNOWN when the request's issuer has no such CA. */
 bool ca_held(const struct ca_work *work, const char *id, struct held_ca *ret_ca,
              struct fault *fault);
-/* RESOURCE_STATE or CA_EXPIRED unless it may have another CA below it now. */
-bool ca_may_be_parent(const struct held_ca *parent, struct fault *fault);
+/* RESOURCE_STATE unless it may have another CA below it now. */
+bool ca_held_may_be_parent(const struct held_ca *parent, struct fault *fault);
 /* In the transaction: it still is active, and stays so until the commit. */
 bool ca_parent_stays(const struct ca_work *work, const char *parent_id, struct fault *fault);
-/* Path length and name constraints of a child, cut to its parent's (04 section 5.3). */
-bool ca_fit_below(const struct held_ca *parent, const struct ca_work *work, struct ca_wish *wish,
-                  struct fault *fault);
 /* The id of a CA that is in no hierarchy (04 section 3.1). */
 const char *ca_single_id(const struct ca_work *work, const struct certificate *certificate);
 /* By the order's URLs and the certificate's own constraints. A CA above others signs no leaf. */

@@ -4,6 +4,7 @@
 #include "core/clock.h"
 #include "core/id.h"
 #include "core/memory.h"
+#include "lifecycle/ca_submit.h"
 
 #include "ca_carry_out.h"
 
@@ -30,12 +31,6 @@ STATEMENT(
     "FROM intermediate_cas WHERE owning_issuer_id = $1::text "
     "AND substr(name::text, 1, length($2::text) + 1) = $2::text || '-' "
     "AND substr(name::text, length($2::text) + 2) ~ '^[0-9]{1,6}$'");
-
-/* $1 CA. What it has below it that is still in force. */
-STATEMENT(ca_below, "SELECT (SELECT count(*) FROM intermediate_cas WHERE parent_ca_id = $1::text "
-                    "AND state <> 'retired' AND not_after > now()) AS authorities, "
-                    "count(*) AS leaves, max(not_after) AS last "
-                    "FROM certificate_versions WHERE ca_id = $1::text AND not_after > now()");
 
 static bool move(const struct ca_work *work, const struct statement *statement, const char *id,
                  const char *from, const char *to, struct fault *fault)
@@ -112,10 +107,10 @@ static bool read_import(const struct ca_work *work, const struct ca_order *order
     if (!ca_chain_read(work->ctx, order->chain, &chain, &count, fault) ||
         !ca_chain_check(chain, count, clock_now_s(), fault))
         return false;
-    const struct certificate *top = chain[0];
-    if (order->tree && (count > 1 || !bytes_equal(top->subject_der, top->issuer_der) ||
-                        X509_verify(top->x509, X509_get0_pubkey(top->x509)) != 1))
-        return fault_set(fault, INPUT_INVALID, "chain", "supplied root cert is not self-signed");
+    if (order->tree && !ca_root_check(chain[0], fault))
+        return false;
+    if (order->tree && count > 1)
+        return fault_set(fault, INPUT_INVALID, "chain", "a root has no CA above it");
     ca->certificate = chain[0];
     ca->pem = pem_encode(work->ctx, "CERTIFICATE", chain[0]->der);
     ca->chain_pem = "";
@@ -147,7 +142,12 @@ static bool name_algorithm(const struct ca_work *work, struct new_ca *ca, struct
  * say; what it calls the key is what we store. */
 bool ca_import(const struct ca_work *work, const struct ca_order *order, struct fault *fault)
 {
-    struct imported imported = {.ca = {.key_ref = order->key_ref}, .tree = order->tree};
+    struct imported imported = {
+        .ca = {.key_ref = order->key_ref,
+               .ocsp_url = order->ocsp_responder_url,
+               .metadata = order->metadata},
+        .tree = order->tree
+    };
     struct signer_reply reply;
 
     if (!read_import(work, order, &imported, fault) || !name_algorithm(work, &imported.ca, fault) ||
@@ -226,12 +226,12 @@ static bool find_signer(const struct ca_work *work, struct renewal *renewal, str
     const struct held_ca *old = renewal->old;
 
     if (old->parent_id) {
-        if (!ca_held(work, old->parent_id, parent, fault) || !ca_may_be_parent(parent, fault))
+        if (!ca_held(work, old->parent_id, parent, fault) || !ca_held_may_be_parent(parent, fault))
             return false;
         renewal->ca.parent_id = parent->intermediate_id;
         renewal->ca.parent_key_ref = parent->key_ref;
         renewal->ca.parent_chain = parent->chain_pem;
-        return ca_fit_below(parent, work, wish, fault);
+        return ca_fit_below(work->ctx, parent->certificate, wish, fault);
     }
     return is_self_signed(old) ||
            fault_set(fault, RESOURCE_STATE, "ca_id",
@@ -290,52 +290,10 @@ bool ca_renew(const struct ca_work *work, const struct ca_order *order, struct f
     return false;
 }
 
-/* retire: first no new certificates, then, drained, none at all. */
+/* retire: first no new certificates, then none at all. */
 
-struct retirement {
-    const struct held_ca *ca;
-    const char *to;
-};
-
-/* In the transaction, so that nothing is issued between the look and the commit: issuance_commit
- * wants the CA's row active. */
-static bool is_drained(const struct ca_work *work, const struct held_ca *ca, struct fault *fault)
-{
-    struct rows *rows = db_query(work->ctx, work->run->db, &ca_below, fault, TEXT(ca->id));
-
-    if (!rows)
-        return false;
-    const long long authorities = row_integer(rows, 0, "authorities");
-    const long long leaves = row_integer(rows, 0, "leaves");
-    if (authorities > 0)
-        return fault_set(fault, RESOURCE_STATE, "ca_id",
-                         "CA cannot retire: active children still issuing (%lld)", authorities);
-    return leaves == 0 ||
-           fault_set(fault, RESOURCE_STATE, "ca_id",
-                     "CA cannot retire: %lld of its certificates are unexpired, the last until %s",
-                     leaves, time_to_rfc3339(work->ctx, row_time(rows, 0, "last")));
-}
-
-static bool store_retirement(const struct ca_work *work, void *arg, struct fault *fault)
-{
-    const struct retirement *retirement = arg;
-    const struct held_ca *ca = retirement->ca;
-    const bool for_good = text_equal(retirement->to, "retired");
-    const struct new_ca named = {.id = ca->id,
-                                 .name = ca->name,
-                                 .key_ref = ca->key_ref,
-                                 .parent_id = ca->parent_id,
-                                 .certificate = ca->certificate};
-    const struct ca_event event = {for_good ? "intermediate_ca_retired"
-                                            : "intermediate_ca_retiring",
-                                   &named, retirement->to, NULL};
-
-    return (!for_good || is_drained(work, ca, fault)) && move_ca(work, ca, retirement->to, fault) &&
-           ca_store_done(work, ca->intermediate_id, ca->key_ref, NULL, fault) &&
-           ca_store_audit(work, &event, NULL, fault);
-}
-
-/* Before the rows: killed in between, the CA signs no certificate, and the next run stores it. */
+/* In the transaction, so that the rows follow when the facts are written; killed in between, the CA
+ * signs no certificate, and the next run stores it. */
 static bool close_facts(const struct ca_work *work, const struct held_ca *ca, struct fault *fault)
 {
     const struct ca_facts_wish facts = {
@@ -349,21 +307,40 @@ static bool close_facts(const struct ca_work *work, const struct held_ca *ca, st
     return ca_write_facts(work, ca->key_ref, ca_facts_text(work->ctx, &facts), &reply, fault);
 }
 
+struct retirement {
+    const struct held_ca *ca;
+    bool confirm;
+};
+
+static const char *details_of(const struct ca_work *work)
+{
+    AUTO(json_t) *details = json_object();
+
+    json_set_text(details, "requested_by", work->request->requested_by);
+    json_set_text(details, "ca_request_id", work->request_id);
+    return json_to_text(work->ctx, details);
+}
+
+static bool store_retirement(const struct ca_work *work, void *arg, struct fault *fault)
+{
+    const struct retirement *retirement = arg;
+    const struct held_ca *ca = retirement->ca;
+    const struct ca_retirement wanted = {
+        .ca_id = ca->id, .confirm = retirement->confirm, .details = details_of(work)};
+    const struct ca_asker asker = {
+        .actor = CA_ACTOR, .actor_type = "System", .request_id = work->request_id};
+    const char *state;
+
+    return lifecycle_ca_retire(work->ctx, work->run->db, &wanted, &asker, &state, fault) &&
+           (!text_equal(state, "retired") || close_facts(work, ca, fault)) &&
+           ca_store_done(work, ca->intermediate_id, ca->key_ref, NULL, fault);
+}
+
 bool ca_retire(const struct ca_work *work, const struct ca_order *order, struct fault *fault)
 {
     struct held_ca ca;
-    struct retirement retirement = {.ca = &ca, .to = "retiring"};
+    struct retirement retirement = {.ca = &ca, .confirm = order->confirm};
 
-    if (!ca_held(work, order->ca_id, &ca, fault))
-        return false;
-    if (text_equal(ca.state, "active"))
-        return ca_in_transaction(work, store_retirement, &retirement, fault);
-    if (!text_equal(ca.state, "retiring"))
-        return fault_set(fault, RESOURCE_STATE, "ca_id", "already %s", ca.state);
-    if (!order->confirm)
-        return fault_set(fault, RESOURCE_STATE, "confirm",
-                         "already retiring; pass confirm=true to terminalize");
-    retirement.to = "retired";
-    return is_drained(work, &ca, fault) && close_facts(work, &ca, fault) &&
+    return ca_held(work, order->ca_id, &ca, fault) &&
            ca_in_transaction(work, store_retirement, &retirement, fault);
 }

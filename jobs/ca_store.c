@@ -23,13 +23,14 @@ STATEMENT(ca_store_active, "SELECT EXISTS (SELECT 1 FROM ca_instances "
 STATEMENT(ca_store_tree, "UPDATE issuers SET hierarchy_mode = 'tree' WHERE id = $1::text");
 
 /* $1 id, $2 issuer, $3 parent, $4 name, $5 subject, $6 PEM, $7 key, $8 $9 validity, $10 path
- * length, $11 serial, $12 name constraints. */
+ * length, $11 serial, $12 name constraints, $13 OCSP, $14 metadata. */
 STATEMENT(ca_store_row,
           "INSERT INTO intermediate_cas (id, owning_issuer_id, parent_ca_id, name, subject, "
           "cert_pem, key_driver_id, not_before, not_after, path_len_constraint, serial_number, "
-          "name_constraints) VALUES ($1::text, $2::text, $3::text, $4::text, $5::text, $6::text, "
+          "name_constraints, ocsp_responder_url, metadata) VALUES ($1::text, $2::text, "
+          "$3::text, $4::text, $5::text, $6::text, "
           "$7::text, $8::timestamptz, $9::timestamptz, nullif($10::integer, -1), $11::text, "
-          "$12::text::jsonb)");
+          "$12::text::jsonb, $13::text, coalesce($14::text::jsonb, '{}'))");
 
 /* $1 id, $2 issuer, $3 DER, $4 subject, $5 chain, $6 key, $7 its algorithm, $8 SKI, $9 to $12 the
  * hashes of OCSP's CertID, $13 $14 validity, $15 path length, $16 row of the hierarchy. */
@@ -51,7 +52,7 @@ STATEMENT(ca_store_finished,
 /* $1 $5 ids, $2 $6 actions, $3 $7 CAs, $4 $8 details, $9 request; $5 null: one row. */
 STATEMENT(ca_store_events,
           "INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, "
-          "details, event_category, request_id) SELECT e.id, 'certctl-job-ca-hierarchy', 'System', "
+          "details, event_category, request_id) SELECT e.id, '" CA_ACTOR "', 'System', "
           "e.action, 'intermediate_ca', e.ca, e.details::jsonb, 'config', $9::text "
           "FROM (VALUES ($1::text, $2::text, $3::text, $4::text), "
           "($5::text, $6::text, $7::text, $8::text)) AS e (id, action, ca, details) "
@@ -177,7 +178,8 @@ bool ca_store_intermediate(const struct ca_work *work, const struct new_ca *ca, 
         TEXT(subject_text(work->ctx, certificate)), TEXT(ca->pem),
         TEXT(ca->key_ref ? ca->key_ref : "external"), INSTANT(certificate->not_before),
         INSTANT(certificate->not_after), INTEGER(certificate->path_len), TEXT(certificate->serial),
-        TEXT(constraints_text(work, certificate)));
+        TEXT(constraints_text(work, certificate)), TEXT(ca->ocsp_url),
+        TEXT(ca->metadata ? json_to_text(work->ctx, ca->metadata) : NULL));
 
     if (!rows && fault->reason == DATABASE_DUPLICATE)
         return fault_set(fault, RESOURCE_CONFLICT, "name",

@@ -7,6 +7,8 @@
 
 #include "runner.h"
 
+#define CA_ACTOR "certctl-job-ca-hierarchy"
+
 /* One request being carried out. */
 struct ca_work {
     TALLOC_CTX *ctx;
@@ -27,6 +29,8 @@ struct new_ca {
     struct certificate *certificate;
     const char *pem;
     const char *chain_pem;
+    const char *ocsp_url; /* what the request said of the row; NULL: nothing */
+    json_t *metadata;
 };
 
 bool ca_ask(const struct ca_work *work, const struct signer_request *request,

@@ -32,8 +32,9 @@ STATEMENT(
     "LEFT JOIN ocsp_responders p ON p.issuer_id = c.issuer_id AND p.ca_id = c.id "
     "AND p.node_id = $1::text "
     "WHERE c.not_after > now() AND (c.state IN ('active', 'retiring') OR (c.state = 'retired' "
-    "AND EXISTS (SELECT 1 FROM certificate_versions v WHERE v.ca_id = c.id "
-    "AND v.not_after > now()))) ORDER BY c.id");
+    "AND (EXISTS (SELECT 1 FROM certificate_versions v WHERE v.ca_id = c.id "
+    "AND v.not_after > now()) OR EXISTS (SELECT 1 FROM intermediate_cas m "
+    "WHERE m.parent_ca_id = c.id AND m.not_after > now())))) ORDER BY c.id");
 
 /* $1 issuer, $2 CA, $3 host, $4 algorithm, $5 public key, $6 path. */
 STATEMENT(

@@ -360,9 +360,9 @@ CREATE INDEX certificate_target_mappings_target ON certificate_target_mappings (
 
 CREATE TABLE certificate_revocations (
     id certctl_id PRIMARY KEY,
-    -- NULL: orphan or discarded, no certificate of ours
+    -- NULL: orphan or discarded, no certificate of ours; or a CA's
     certificate_id certctl_id REFERENCES managed_certificates ON DELETE RESTRICT,
-    source text NOT NULL DEFAULT 'request' CHECK (source IN ('request', 'orphan', 'discarded')),
+    source text NOT NULL DEFAULT 'request' CHECK (source IN ('request', 'orphan', 'discarded', 'ca')),
     serial_number hex_serial NOT NULL,
     issuer_id certctl_id NOT NULL REFERENCES issuers ON DELETE RESTRICT,
     reason text NOT NULL DEFAULT 'unspecified'
@@ -384,7 +384,7 @@ CREATE TABLE certificate_revocations (
     claimed_by text,
     lease_until timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
-    CHECK (certificate_id IS NOT NULL OR source IN ('orphan', 'discarded')),
+    CHECK (certificate_id IS NOT NULL OR source IN ('orphan', 'discarded', 'ca')),
     CONSTRAINT certificate_revocations_serial_key UNIQUE (issuer_id, serial_number)
 );
 CREATE INDEX certificate_revocations_cert ON certificate_revocations (certificate_id);

@@ -45,6 +45,14 @@ route_handler api_put_profile;
 route_handler api_patch_profile;
 route_handler api_delete_profile;
 
+/* The CAs of an issuer, intermediates.c. */
+route_handler api_list_intermediates;
+route_handler api_create_intermediate;
+route_handler api_get_intermediate;
+route_handler api_get_ca_request;
+route_handler api_retire_intermediate;
+route_handler api_revoke_intermediate;
+
 /* Headers for pages of other origins (05 section 2.6). */
 void api_cors(const struct request *request, struct response *response);
 

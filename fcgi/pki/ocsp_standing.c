@@ -24,11 +24,14 @@ STATEMENT(ocsp_standing,
           "LEFT JOIN ocsp_response_cache c ON c.issuer_id = $1::text AND c.serial_hex = $2::text "
           "AND c.hash_alg = $3::text");
 
-/* $1 issuer, $2 serial: the responders' own certificates, of this and other hosts. Not revoked,
- * since nobody may ask (RFC 6960 section 4.2.2.2.1); some do. */
-STATEMENT(ocsp_is_responder,
+/* $1 issuer, $2 serial, $3 CA: the responders' own certificates, of this and other hosts (not
+ * revoked, since nobody may ask, RFC 6960 section 4.2.2.2.1; some do), and CAs below whose keys are
+ * elsewhere. */
+STATEMENT(ocsp_is_other,
           "SELECT EXISTS (SELECT 1 FROM ocsp_responders WHERE issuer_id = $1::text "
-          "AND $2::text IN (cert_serial::text, rotated_from::text)) AS found");
+          "AND $2::text IN (cert_serial::text, rotated_from::text)) OR EXISTS (SELECT 1 "
+          "FROM intermediate_cas WHERE owning_issuer_id = $1::text AND serial_number = $2::text "
+          "AND parent_ca_id = $3::text AND revoked_at IS NULL) AS found");
 
 static const char *serial_text(struct inquiry *inquiry, const struct ocsp_cert_id *id)
 {
@@ -82,10 +85,11 @@ static bool child_find(const struct inquiry *inquiry, const char *serial,
     return false;
 }
 
-static bool responder_find(struct inquiry *inquiry, struct standing *standing, struct fault *fault)
+static bool other_find(struct inquiry *inquiry, struct standing *standing, struct fault *fault)
 {
-    struct rows *rows = db_query(inquiry->request, inquiry->request->db, &ocsp_is_responder, fault,
-                                 TEXT(inquiry->ca->issuer_id), TEXT(standing->serial));
+    struct rows *rows = db_query(inquiry->request, inquiry->request->db, &ocsp_is_other, fault,
+                                 TEXT(inquiry->ca->issuer_id), TEXT(standing->serial),
+                                 TEXT(inquiry->ca->id));
 
     if (!rows)
         return false;
@@ -115,8 +119,7 @@ static bool judge(struct inquiry *inquiry, const struct rows *rows, struct stand
         single->status = OCSP_GOOD;
         return true;
     }
-    return child_find(inquiry, standing->serial, single) ||
-           responder_find(inquiry, standing, fault);
+    return child_find(inquiry, standing->serial, single) || other_find(inquiry, standing, fault);
 }
 
 /* A stored answer counts only where it says what the other columns say, so a "good" that a slow

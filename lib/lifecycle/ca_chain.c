@@ -117,6 +117,23 @@ bool ca_chain_check(struct certificate *const *chain, size_t count, int64_t now_
     return path_is_valid(chain, count, now_s, fault);
 }
 
+bool ca_root_check(const struct certificate *certificate, struct fault *fault)
+{
+    return (certificate->is_ca && is_issuer(certificate, certificate)) ||
+           fault_set(fault, INPUT_INVALID, "chain", "supplied root cert is not self-signed");
+}
+
+bool ca_may_be_parent(const struct certificate *certificate, const char *state, int64_t now_s,
+                      struct fault *fault)
+{
+    if (!text_equal(state, "active"))
+        return fault_set(fault, RESOURCE_STATE, "ca_id", "parent CA is not in active state: %s",
+                         state);
+    return (now_s >= certificate->not_before && now_s < certificate->not_after) ||
+           fault_set(fault, RESOURCE_STATE, "ca_id",
+                     "parent CA is not in active state: it is outside its validity");
+}
+
 static void take_bases(TALLOC_CTX *ctx, const STACK_OF(GENERAL_SUBTREE) *subtrees,
                        struct text_list *list)
 {
@@ -143,6 +160,26 @@ void ca_constraints_of(TALLOC_CTX *ctx, const struct certificate *certificate,
         return;
     take_bases(ctx, constraints->permittedSubtrees, ret_permitted);
     take_bases(ctx, constraints->excludedSubtrees, ret_excluded);
+}
+
+bool ca_fit_below(TALLOC_CTX *ctx, const struct certificate *parent, struct ca_wish *wish,
+                  struct fault *fault)
+{
+    const int most_below = parent->path_len;
+    struct text_list permitted;
+    struct text_list excluded;
+
+    if (most_below == 0 || (most_below > 0 && wish->path_len >= most_below))
+        return fault_set(fault, INPUT_INVALID, "path_len",
+                         "requested path length exceeds parent's PathLenConstraint, which is %d",
+                         most_below);
+    if (most_below > 0 && wish->path_len < 0)
+        wish->path_len = most_below - 1;
+    ca_constraints_of(ctx, parent, &permitted, &excluded);
+    if (ca_wish_constrain(&permitted, &excluded, wish, fault))
+        return true;
+    fault->reason = INPUT_INVALID;
+    return false;
 }
 
 static bool read_attribute(TALLOC_CTX *ctx, const X509_NAME_ENTRY *entry, struct rdn *ret_rdn,

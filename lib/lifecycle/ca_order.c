@@ -12,6 +12,11 @@
 #define TEXT_MAX        64 /* ub-common-name, RFC 5280 appendix A.1 */
 #define PEM_MAX         65536
 #define CONSTRAINTS_MAX 64
+#define RDNS_MAX        4 /* of one attribute */
+#define METADATA_MAX    32
+/* A text of it. */
+#define METADATA_TEXT_MAX 1024
+#define REFERENCE_MAX     512
 
 #define NEW_KEY (CA_SELF_SIGNED | CA_CREATE_CHILD | CA_CSR | CA_RENEW)
 #define NEW_CA  (CA_SELF_SIGNED | CA_CREATE_CHILD | CA_RENEW | CA_IMPORT)
@@ -38,30 +43,40 @@ static const struct order_member {
     unsigned may;
     unsigned must;
 } members[] = {
-    {{"name", MEMBER_TEXT, OPTIONAL, PLACE(name)},                        BELOW | CA_IMPORT,                 0          },
+    {{"name", MEMBER_TEXT, OPTIONAL, PLACE(name)},                                  BELOW | CA_IMPORT,                 0          },
     {{"common_name", MEMBER_TEXT, OPTIONAL, PLACE(common_name)},
      CA_SELF_SIGNED | CA_CREATE_CHILD | CA_CSR,
-     CA_SELF_SIGNED | CA_CREATE_CHILD | CA_CSR                                                                          },
+     CA_SELF_SIGNED | CA_CREATE_CHILD | CA_CSR                                                                                    },
     {{"organization", MEMBER_TEXT, OPTIONAL, PLACE(organization)},
      CA_SELF_SIGNED | CA_CREATE_CHILD | CA_CSR,
-     0                                                                                                                  },
-    {{"algorithm", MEMBER_TEXT, OPTIONAL, PLACE(algorithm)},              NEW_KEY,                           NEW_KEY    },
-    {{"driver", MEMBER_TEXT, OPTIONAL, PLACE(driver)},                    NEW_KEY,                           0          },
-    {{"days", MEMBER_INTEGER, OPTIONAL, PLACE(days)},                     CA_SELF_SIGNED | BELOW | CA_RENEW, 0          },
-    {{"path_len", MEMBER_INTEGER, OPTIONAL, PLACE(path_len)},             BELOW | CA_CSR,                    0          },
+     0                                                                                                                            },
+    {{"organizations", MEMBER_TEXTS, OPTIONAL, PLACE(organizations)},               CA_CREATE_CHILD,                   0          },
+    {{"organizational_units", MEMBER_TEXTS, OPTIONAL, PLACE(organizational_units)},
+     CA_CREATE_CHILD,                                                                                                  0          },
+    {{"countries", MEMBER_TEXTS, OPTIONAL, PLACE(countries)},                       CA_CREATE_CHILD,                   0          },
+    {{"localities", MEMBER_TEXTS, OPTIONAL, PLACE(localities)},                     CA_CREATE_CHILD,                   0          },
+    {{"provinces", MEMBER_TEXTS, OPTIONAL, PLACE(provinces)},                       CA_CREATE_CHILD,                   0          },
+    {{"ocsp_responder_url", MEMBER_TEXT, OPTIONAL, PLACE(ocsp_responder_url)},
+     CA_CREATE_CHILD | CA_IMPORT,
+     0                                                                                                                            },
+    {{"metadata", MEMBER_OBJECT, OPTIONAL, PLACE(metadata)},                        CA_CREATE_CHILD | CA_IMPORT,       0          },
+    {{"algorithm", MEMBER_TEXT, OPTIONAL, PLACE(algorithm)},                        NEW_KEY,                           NEW_KEY    },
+    {{"driver", MEMBER_TEXT, OPTIONAL, PLACE(driver)},                              NEW_KEY,                           0          },
+    {{"days", MEMBER_INTEGER, OPTIONAL, PLACE(days)},                               CA_SELF_SIGNED | BELOW | CA_RENEW, 0          },
+    {{"path_len", MEMBER_INTEGER, OPTIONAL, PLACE(path_len)},                       BELOW | CA_CSR,                    0          },
     {{"ca_id", MEMBER_TEXT, OPTIONAL, PLACE(ca_id)},
      BELOW | CA_RENEW | CA_RETIRE,
-     BELOW | CA_RENEW | CA_RETIRE                                                                                       },
-    {{"key_ref", MEMBER_TEXT, OPTIONAL, PLACE(key_ref)},                  CA_IMPORT,                         CA_IMPORT  },
-    {{"chain", MEMBER_TEXT, OPTIONAL, PLACE(chain)},                      CA_IMPORT,                         CA_IMPORT  },
-    {{"csr", MEMBER_TEXT, OPTIONAL, PLACE(csr)},                          CA_SIGN_CSR,                       CA_SIGN_CSR},
-    {{"tree", MEMBER_BOOLEAN, OPTIONAL, PLACE(tree)},                     CA_IMPORT,                         0          },
-    {{"confirm", MEMBER_BOOLEAN, OPTIONAL, PLACE(confirm)},               CA_RETIRE,                         0          },
-    {{"permitted_dns", MEMBER_TEXTS, OPTIONAL, PLACE(permitted_dns)},     BELOW,                             0          },
-    {{"excluded_dns", MEMBER_TEXTS, OPTIONAL, PLACE(excluded_dns)},       BELOW,                             0          },
-    {{"ocsp_urls", MEMBER_TEXTS, OPTIONAL, PLACE(ocsp_urls)},             NEW_CA,                            0          },
-    {{"ca_issuers_urls", MEMBER_TEXTS, OPTIONAL, PLACE(ca_issuers_urls)}, NEW_CA,                            0          },
-    {{"crl_urls", MEMBER_TEXTS, OPTIONAL, PLACE(crl_urls)},               NEW_CA,                            0          },
+     BELOW | CA_RENEW | CA_RETIRE                                                                                                 },
+    {{"key_ref", MEMBER_TEXT, OPTIONAL, PLACE(key_ref)},                            CA_IMPORT,                         CA_IMPORT  },
+    {{"chain", MEMBER_TEXT, OPTIONAL, PLACE(chain)},                                CA_IMPORT,                         CA_IMPORT  },
+    {{"csr", MEMBER_TEXT, OPTIONAL, PLACE(csr)},                                    CA_SIGN_CSR,                       CA_SIGN_CSR},
+    {{"tree", MEMBER_BOOLEAN, OPTIONAL, PLACE(tree)},                               CA_IMPORT,                         0          },
+    {{"confirm", MEMBER_BOOLEAN, OPTIONAL, PLACE(confirm)},                         CA_RETIRE,                         0          },
+    {{"permitted_dns", MEMBER_TEXTS, OPTIONAL, PLACE(permitted_dns)},               BELOW,                             0          },
+    {{"excluded_dns", MEMBER_TEXTS, OPTIONAL, PLACE(excluded_dns)},                 BELOW,                             0          },
+    {{"ocsp_urls", MEMBER_TEXTS, OPTIONAL, PLACE(ocsp_urls)},                       NEW_CA,                            0          },
+    {{"ca_issuers_urls", MEMBER_TEXTS, OPTIONAL, PLACE(ca_issuers_urls)},           NEW_CA,                            0          },
+    {{"crl_urls", MEMBER_TEXTS, OPTIONAL, PLACE(crl_urls)},                         NEW_CA,                            0          },
 };
 
 enum ca_order_kind ca_order_kind_from_text(const char *text)
@@ -140,6 +155,81 @@ static bool key_fits(const struct ca_order *order, struct fault *fault)
     return true;
 }
 
+static bool texts_fit(const char *member, const struct text_list *texts, struct fault *fault)
+{
+    if (texts->count > RDNS_MAX)
+        return fault_set(fault, INPUT_INVALID, member, "%s holds more than %d texts", member,
+                         RDNS_MAX);
+    for (size_t i = 0; i < texts->count; i++)
+        if (!text_fits(member, texts->items[i], fault))
+            return false;
+    return true;
+}
+
+/* countryName is a PrintableString of two letters (RFC 5280 appendix A.1). */
+static bool countries_fit(const struct text_list *countries, struct fault *fault)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+
+    for (size_t i = 0; i < countries->count; i++)
+        if (strlen(countries->items[i]) != 2 || strspn(countries->items[i], letters) != 2)
+            return fault_set(fault, INPUT_INVALID, "countries", "%s is no country of two letters",
+                             text_quote(scratch, countries->items[i]));
+    return true;
+}
+
+static bool subject_fits(const struct ca_order *order, struct fault *fault)
+{
+    return text_fits("common_name", order->common_name, fault) &&
+           text_fits("organization", order->organization, fault) &&
+           texts_fit("organizations", &order->organizations, fault) &&
+           texts_fit("organizational_units", &order->organizational_units, fault) &&
+           texts_fit("countries", &order->countries, fault) &&
+           texts_fit("localities", &order->localities, fault) &&
+           texts_fit("provinces", &order->provinces, fault) &&
+           countries_fit(&order->countries, fault);
+}
+
+static bool row_fits(const struct ca_order *order, struct fault *fault)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    struct text_list urls = {0};
+    const char *name;
+    json_t *value;
+
+    if (order->ocsp_responder_url)
+        text_list_add(scratch, &urls, order->ocsp_responder_url);
+    if (!text_fits("name", order->name, fault) || !ca_urls_fit("ocsp_responder_url", &urls, fault))
+        return false;
+    if (json_object_size(order->metadata) > METADATA_MAX)
+        return fault_set(fault, INPUT_INVALID, "metadata", "metadata holds more than %d texts",
+                         METADATA_MAX);
+    json_object_foreach (order->metadata, name, value)
+        if (!json_is_string(value) || json_string_length(value) > METADATA_TEXT_MAX ||
+            strlen(name) > TEXT_MAX)
+            return fault_set(fault, INPUT_INVALID, "metadata",
+                             "metadata %s is no text of at most %d bytes",
+                             text_quote(scratch, name), METADATA_TEXT_MAX);
+    return true;
+}
+
+/* A reference to a key of one of the signer's drivers (04 section 4.1). It is shown by the API, so
+ * it holds no PIN, nor where one is (RFC 7512). */
+static bool reference_fits(const char *reference, struct fault *fault)
+{
+    if (!reference)
+        return true;
+    if (!text_starts(reference, "/") && !text_starts(reference, "file:/") &&
+        !text_starts(reference, "pkcs11:"))
+        return fault_set(fault, INPUT_INVALID, "key_ref", "unknown key driver reference");
+    if (strstr(reference, "pin-value") || strstr(reference, "pin-source"))
+        return fault_set(fault, INPUT_INVALID, "key_ref",
+                         "a key driver reference holds no PIN, and no place of one");
+    return strlen(reference) <= REFERENCE_MAX ||
+           fault_set(fault, INPUT_INVALID, "key_ref", "more than %d bytes", REFERENCE_MAX);
+}
+
 static bool limits_fit(const struct ca_order *order, struct fault *fault)
 {
     if (order->days < 1 || order->days > CA_DAYS_MAX)
@@ -185,10 +275,8 @@ bool ca_order_from_body(TALLOC_CTX *ctx, const char *kind, json_t *body, struct 
     for (size_t i = 0; i < ARRAY_SIZE(members); i++)
         if (!json_decode_members(ctx, body, &members[i].member, 1, &order, fault))
             return false;
-    if (!text_fits("name", order.name, fault) ||
-        !text_fits("common_name", order.common_name, fault) ||
-        !text_fits("organization", order.organization, fault) || !key_fits(&order, fault) ||
-        !limits_fit(&order, fault) ||
+    if (!row_fits(&order, fault) || !subject_fits(&order, fault) || !key_fits(&order, fault) ||
+        !reference_fits(order.key_ref, fault) || !limits_fit(&order, fault) ||
         !constraints_fit("permitted_dns", &order.permitted_dns, fault) ||
         !constraints_fit("excluded_dns", &order.excluded_dns, fault) ||
         !ca_urls_fit("ocsp_urls", &order.ocsp_urls, fault) ||
@@ -212,6 +300,8 @@ static void set_member(json_t *body, const struct member *member, const struct c
         json_set_bool(body, member->name, true);
     else if (member->kind == MEMBER_TEXTS)
         ca_set_texts(body, member->name, place);
+    else if (member->kind == MEMBER_OBJECT && json_object_size(*(json_t *const *)place) > 0)
+        json_set_new(body, member->name, json_incref(*(json_t *const *)place));
 }
 
 json_t *ca_order_to_body(const struct ca_order *order)
@@ -224,19 +314,42 @@ json_t *ca_order_to_body(const struct ca_order *order)
     return body;
 }
 
+struct subject {
+    struct rdn *rdns;
+    size_t count;
+};
+
+static void add_rdns(struct subject *subject, const char *oid, enum rdn_string string,
+                     const struct text_list *values)
+{
+    for (size_t i = 0; i < values->count; i++)
+        subject->rdns[subject->count++] = (struct rdn){oid, string, values->items[i]};
+}
+
+static struct subject subject_of(TALLOC_CTX *ctx, const struct ca_order *order)
+{
+    struct subject subject = {.rdns = mem_array(ctx, struct rdn, 5 * RDNS_MAX + 2)};
+
+    add_rdns(&subject, "2.5.4.6", RDN_PRINTABLE, &order->countries);
+    add_rdns(&subject, "2.5.4.8", RDN_UTF8, &order->provinces);
+    add_rdns(&subject, "2.5.4.7", RDN_UTF8, &order->localities);
+    if (order->organization)
+        subject.rdns[subject.count++] = (struct rdn){"2.5.4.10", RDN_UTF8, order->organization};
+    add_rdns(&subject, "2.5.4.10", RDN_UTF8, &order->organizations);
+    add_rdns(&subject, "2.5.4.11", RDN_UTF8, &order->organizational_units);
+    if (order->common_name)
+        subject.rdns[subject.count++] = (struct rdn){"2.5.4.3", RDN_UTF8, order->common_name};
+    return subject;
+}
+
 struct ca_wish ca_order_wish(TALLOC_CTX *ctx, const struct ca_order *order, struct bytes spki,
                              int64_t now_s, int64_t backdate_s)
 {
-    struct rdn *subject = mem_array(ctx, struct rdn, 2);
-    size_t count = 0;
+    const struct subject subject = subject_of(ctx, order);
 
-    if (order->organization)
-        subject[count++] = (struct rdn){"2.5.4.10", RDN_UTF8, order->organization};
-    if (order->common_name)
-        subject[count++] = (struct rdn){"2.5.4.3", RDN_UTF8, order->common_name};
     return (struct ca_wish){
-        .subject = subject,
-        .subject_count = count,
+        .subject = subject.rdns,
+        .subject_count = subject.count,
         .spki = spki,
         .not_before = now_s - backdate_s,
         .not_after = now_s - backdate_s + order->days * DAY_S - 1, /* both ends count */

@@ -24,6 +24,13 @@ struct ca_order {
     const char *name; /* of the row; else the common name */
     const char *common_name;
     const char *organization;
+    struct text_list organizations; /* create_child: more of the subject, an RDN each */
+    struct text_list organizational_units;
+    struct text_list countries; /* two letters */
+    struct text_list localities;
+    struct text_list provinces;
+    const char *ocsp_responder_url; /* of the row */
+    json_t *metadata;               /* of the row: texts by name; borrowed from the body */
     const char *algorithm;
     const char *driver;
     int64_t days;
@@ -52,7 +59,7 @@ bool ca_order_from_body(TALLOC_CTX *ctx, const char *kind, json_t *body, struct 
 /* The caller's reference. Members that are not the kind's are left out. */
 json_t *ca_order_to_body(const struct ca_order *order) MUST_USE;
 
-/* The subject of a new CA; two RDNs at most. */
+/* The subject of a new CA: country, province, locality, organization, unit, common name. */
 struct ca_wish ca_order_wish(TALLOC_CTX *ctx, const struct ca_order *order, struct bytes spki,
                              int64_t now_s, int64_t backdate_s);
 
@@ -79,6 +86,15 @@ bool ca_chain_read(TALLOC_CTX *ctx, const char *pem, struct certificate ***ret_c
  * trust anchor: each refusal names what is wrong with which certificate. INPUT_INVALID. */
 bool ca_chain_check(struct certificate *const *chain, size_t count, int64_t now_s,
                     struct fault *fault);
+/* A root as 04 section 5.3 wants it: a CA, signed by itself. INPUT_INVALID. */
+bool ca_root_check(const struct certificate *certificate, struct fault *fault);
+/* Path length and name constraints of a child, cut to its parent's (04 section 5.3). INPUT_INVALID.
+ * The lists hang on ctx. */
+bool ca_fit_below(TALLOC_CTX *ctx, const struct certificate *parent, struct ca_wish *wish,
+                  struct fault *fault);
+/* RESOURCE_STATE unless a CA in that state may have another one below it now. */
+bool ca_may_be_parent(const struct certificate *certificate, const char *state, int64_t now_s,
+                      struct fault *fault);
 /* The DNS subtrees of the certificate's nameConstraints; empty lists where there are none. */
 void ca_constraints_of(TALLOC_CTX *ctx, const struct certificate *certificate,
                        struct text_list *ret_permitted, struct text_list *ret_excluded);

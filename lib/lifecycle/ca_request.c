@@ -270,6 +270,21 @@ char *ca_bootstrap_facts(TALLOC_CTX *ctx, const struct ca_bootstrap *bootstrap, 
     return json_to_text(ctx, facts);
 }
 
+/* The OCSP URL bears the issuer's id: the web server keeps answers under that one name (04 section
+ * 11.2). */
+void ca_add_urls(TALLOC_CTX *ctx, const char *base_url, const char *issuer_id,
+                 struct ca_bootstrap *ret_urls)
+{
+    if (!base_url)
+        return;
+    text_list_add(ctx, &ret_urls->ocsp_urls,
+                  mem_printf(ctx, "%s/.well-known/pki/ocsp/%s", base_url, issuer_id));
+    text_list_add(ctx, &ret_urls->crl_urls,
+                  mem_printf(ctx, "%s/.well-known/pki/crl/{ca}", base_url));
+    text_list_add(ctx, &ret_urls->ca_issuers_urls,
+                  mem_printf(ctx, "%s/.well-known/pki/ca/{ca}", base_url));
+}
+
 static bool only_ours(int fd, mode_t type, const char *what, struct fault *fault)
 {
     struct stat status;

@@ -70,6 +70,11 @@ char *ca_bootstrap_facts(TALLOC_CTX *ctx, const struct ca_bootstrap *bootstrap, 
 bool ca_urls_fit(const char *member, const struct text_list *urls, struct fault *fault);
 void ca_set_texts(json_t *object, const char *name, const struct text_list *texts);
 
+/* What a CA's certificates say about where its CRL, certificate and OCSP responder are; "{ca}"
+ * becomes its id when that is known. Adds nothing without a base URL. */
+void ca_add_urls(TALLOC_CTX *ctx, const char *base_url, const char *issuer_id,
+                 struct ca_bootstrap *ret_urls);
+
 enum ca_approval {
     CA_APPROVAL_NONE,
     CA_APPROVAL_GIVEN,

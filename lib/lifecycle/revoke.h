@@ -54,4 +54,10 @@ struct revoke_request {
 bool lifecycle_revoke(TALLOC_CTX *ctx, struct db *db, const struct settings *settings,
                       const struct revoke_request *request, struct fault *fault);
 
+/* After the commit of a revocation: wakes the CRL job and ocsp-refresh, and tells the web server of
+ * this host as far as it listens within 10 ms. `refresh`: a text a revocation, "issuer serial
+ * name-sha1 key-sha1 name-sha256 key-sha256". */
+void revocation_announce(TALLOC_CTX *ctx, struct db *db, const struct settings *settings,
+                         const struct text_list *refresh);
+
 #endif

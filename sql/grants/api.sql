@@ -6,3 +6,7 @@ GRANT SELECT ON api_certificates, api_certificate_versions, api_issuers, api_pro
 GRANT SELECT, INSERT, UPDATE, DELETE ON certificate_profiles TO certctl_api;
 GRANT SELECT ON role_permissions, permissions TO certctl_api;
 GRANT EXECUTE ON FUNCTION auth_admit, api_time, json_pick, api_redact TO certctl_api;
+-- CAs: it asks, and ends; what begins one is approved on the signer's host (04 section 5.2).
+GRANT SELECT ON api_intermediates, api_ca_requests TO certctl_api;
+GRANT INSERT (id, kind, issuer_id, body, requested_by, request_id, fields_sha256), SELECT ON ca_requests TO certctl_api;
+GRANT EXECUTE ON FUNCTION ca_retire, ca_revoke TO certctl_api;

@@ -8,5 +8,4 @@ GRANT UPDATE (crl_number) ON ca_instances TO certctl_ca;
 GRANT UPDATE (state, approved_at, approved_by, intermediate_ca_id, key_ref, result, error_status, error, finished_at)
   ON ca_requests TO certctl_ca;
 GRANT UPDATE (state) ON intermediate_cas, ca_instances TO certctl_ca;
--- Whether a CA is drained.
-GRANT SELECT (ca_id, not_after) ON certificate_versions TO certctl_ca;
+GRANT EXECUTE ON FUNCTION ca_retire TO certctl_ca;

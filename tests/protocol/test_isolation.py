@@ -159,8 +159,9 @@ class Confinement(ProtocolTest):
     def pids(self, program):
         # A job that has just been started has laid nothing on yet: those that linger are seen again.
         found = []
+        # One that ended with a failure comes again with the next minute.
         self.stack.wait(lambda: found.extend(pid for pid in self.stack.pids(program) if self.is_settled(pid)) or found,
-                        what=f"a settled {program}")
+                        90, what=f"a settled {program}")
         return found
 
     def is_settled(self, pid):
