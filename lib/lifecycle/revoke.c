@@ -7,9 +7,9 @@
 
 #include "core/banned.h"
 
-/* A version of a compromised key appeared between reading and commit: so often we read again. */
-/* Each costs another worker an issuance of this very key, so there are few in a row. */
-#define STALE_TRIES 32
+/* The first stale commit has blocked the key, so that the second reading is complete; the others
+ * are for what else may change: a new version, another revocation. */
+#define STALE_TRIES 5
 
 STATEMENT(revocation_commit,
           "SELECT outcome, refresh FROM revoke_commit($1, $2::timestamptz, $3::text[], $4::text[], "

@@ -49,8 +49,9 @@ struct revoke_request {
  * web server of this host told, within 10 ms, what its kept OCSP answers now are.
  *
  * ALREADY_REVOKED: nothing changed, but the nonce is spent. ACME_BAD_NONCE: replay. DATABASE_BUSY:
- * versions of the key kept appearing; nothing changed. An uncertain commit was looked after: after
- * DATABASE_COMMIT_UNKNOWN nothing is known to have changed, and asking again is safe. */
+ * what was read kept changing; a compromised key is blocked, nothing else changed. An uncertain
+ * commit was looked after: after DATABASE_COMMIT_UNKNOWN nothing is known to have changed, and
+ * asking again is safe. */
 bool lifecycle_revoke(TALLOC_CTX *ctx, struct db *db, const struct settings *settings,
                       const struct revoke_request *request, struct fault *fault);
 

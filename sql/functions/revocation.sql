@@ -25,7 +25,8 @@ SELECT v.id AS version_id, v.certificate_id, v.issuer_id, v.ca_id, v.serial_numb
 --
 -- outcome: revoked    all written
 --          already    it was revoked before: nothing written but the spent nonce
---          stale      p_block, and there are more versions of the key: nothing written, read again
+--          stale      p_block, and there are more versions of the key: it is blocked now, so that no
+--                     further one can appear; nothing else is written, read again
 --          bad_nonce  replay
 --
 -- refresh: what web servers may have kept of OCSP, one text a revocation: issuer, serial, and the four
@@ -38,6 +39,7 @@ CREATE OR REPLACE FUNCTION revoke_commit(
   LANGUAGE plpgsql AS $$
 DECLARE
   key_hash text;
+  already boolean;
   done text[];
 BEGIN
   IF p_block THEN
@@ -49,11 +51,15 @@ BEGIN
   PERFORM 1 FROM managed_certificates
     WHERE id IN (SELECT certificate_id FROM certificate_versions WHERE id = ANY (p_versions))
     ORDER BY id FOR UPDATE;
-  IF p_block AND EXISTS (
+  already := EXISTS (SELECT 1 FROM certificate_versions v
+                       JOIN certificate_revocations r USING (issuer_id, serial_number)
+                      WHERE v.id = p_versions[1]);
+  IF p_block AND NOT already AND EXISTS (
     SELECT 1 FROM certificate_versions v
      WHERE v.spki_sha256 = key_hash AND v.not_after > now() AND v.id <> ALL (p_versions)
        AND NOT EXISTS (SELECT 1 FROM certificate_revocations r
                         WHERE r.issuer_id = v.issuer_id AND r.serial_number = v.serial_number)) THEN
+    INSERT INTO blocked_keys (spki_sha256, reason, actor) VALUES (key_hash, p_reason, p_actor) ON CONFLICT DO NOTHING;
     outcome := 'stale';
     RETURN;
   END IF;
@@ -61,9 +67,7 @@ BEGIN
     outcome := 'bad_nonce';
     RETURN;
   END IF;
-  IF EXISTS (SELECT 1 FROM certificate_versions v
-               JOIN certificate_revocations r USING (issuer_id, serial_number)
-              WHERE v.id = p_versions[1]) THEN
+  IF already THEN
     outcome := 'already';
     RETURN;
   END IF;
