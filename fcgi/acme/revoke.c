@@ -17,7 +17,8 @@ STATEMENT(
     acme_leaf_open,
     "SELECT a.account_id, a.profile_id, a.status, a.jwk_pem, a.contact, "
     "       a.tos_agreed_at IS NOT NULL AS tos_agreed, a.allowed_identifiers, "
-    "       r.version_id, r.serial_number, r.revoked, r.same_key_versions, r.same_key_serials, "
+    "       r.version_id, r.certificate_id, r.serial_number, r.revoked, "
+    "       r.same_key_versions, r.same_key_serials, "
     "       r.ca_id, c.cert_der AS ca_cert_der, "
     "       EXISTS (SELECT 1 FROM acme_orders o "
     "                WHERE o.account_id = a.account_id AND o.certificate_id = r.certificate_id "
@@ -165,6 +166,9 @@ static bool revoke_leaf(struct request *request, const struct revocable *subject
     struct acme_request *acme = acme_of(request);
     const struct revoke_request wanted = {
         .subject = subject,
+        .serial = subject->serial,
+        .scope = REVOKE_VERSION,
+        .once = true,
         .reason = reason,
         .speaks_for_key = acme->jws->jwk != NULL,
         .actor = request->actor,
@@ -174,7 +178,8 @@ static bool revoke_leaf(struct request *request, const struct revocable *subject
         .nonce = acme->jws->nonce,
         .nonce_expires = acme_nonce_expires(request),
     };
-    const bool done = lifecycle_revoke(request, request->db, request->settings, &wanted, fault);
+    const bool done = lifecycle_revoke(request, request->db, request->settings, &wanted, NULL,
+                                       fault);
 
     acme->spent = done || fault->reason == ALREADY_REVOKED || fault->reason == ACME_BAD_NONCE;
     return done;

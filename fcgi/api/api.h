@@ -53,6 +53,17 @@ route_handler api_get_ca_request;
 route_handler api_retire_intermediate;
 route_handler api_revoke_intermediate;
 
+/* Handlers: verbs for one certificate. */
+route_handler api_revoke_certificate;
+route_handler api_unrevoke_certificate;
+
+/* A fault of ours is told in the words of the route, "Failed to …"; others stay. Returns false. */
+bool api_failed(struct fault *fault, const char *words);
+
+/* Fills in who asks. */
+struct revoke_request;
+void api_revoke_request(const struct request *request, struct revoke_request *ret_wanted);
+
 /* Headers for pages of other origins (05 section 2.6). */
 void api_cors(const struct request *request, struct response *response);
 

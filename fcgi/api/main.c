@@ -37,6 +37,16 @@ static void prepare(struct request *request, struct response *response)
     api_cors(request, response);
 }
 
+bool api_failed(struct fault *fault, const char *words)
+{
+    const struct fault cause = *fault;
+
+    if (fault_reason_kind(fault->reason) != KIND_INTERNAL)
+        return false;
+    fault_set(fault, OPERATION_FAILED, NULL, "%s", words);
+    return fault_cause(fault, "%s", *cause.cause ? cause.cause : cause.detail);
+}
+
 /* A key in a URL ends in logs and histories: whoever sends one there shall notice. */
 static bool check_no_key_in_query(struct request *request, struct fault *fault)
 {

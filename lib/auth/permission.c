@@ -21,3 +21,10 @@ enum permission permission_from_name(const char *name)
             return (enum permission)i; /* below PERMISSION_COUNT */
     return PERMISSION_NONE;
 }
+
+bool permission_scope_covers(const struct permission_scope *scope, const char *profile_id,
+                             const char *issuer_id)
+{
+    return scope->everything || text_list_has(&scope->profiles, profile_id) ||
+           text_list_has(&scope->issuers, issuer_id);
+}

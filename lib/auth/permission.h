@@ -25,4 +25,8 @@ struct permission_scope {
     struct text_list issuers;
 };
 
+/* Whether it holds for an object of that profile (or NULL) and issuer. */
+bool permission_scope_covers(const struct permission_scope *scope, const char *profile_id,
+                             const char *issuer_id);
+
 #endif

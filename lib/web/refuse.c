@@ -64,6 +64,8 @@ static const char *message_for(const struct fault *fault, unsigned status)
         return "misrouted request";
     if (fault->reason == AUTH_BACKEND)
         return "transient backend error; retry";
+    if (fault->reason == OPERATION_FAILED)
+        return fault->detail;
     switch (status) {
     case 500:
         return "the request could not be served";

@@ -108,6 +108,7 @@ static const struct fake_column columns[] = {
     {"value",                    "www.example.com"                                                    },
     {"version_id",               "cv-1"                                                               },
     {"wildcard",                 "f"                                                                  },
+    {"written",                  "cv-1"                                                               },
 };
 
 static const char *outcome_of(const char *path, unsigned world)

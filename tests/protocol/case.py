@@ -76,12 +76,12 @@ class ProtocolTest(unittest.TestCase):
             self.assertIn(detail, answer.json["detail"])
         self.assertNotRegex(answer.json["detail"], r"SELECT|INSERT|\.c:|/var/|/home/")
 
-    def at_once(self, calls, held=None):
+    def at_once(self, calls, held=None, role="certctl_acme"):
         """Every call in a thread of its own; the answers in any order. `held`: a statement whose locks
         are kept until every call (no more of them than workers) waits for one."""
         answers = []
         threads = [threading.Thread(target=lambda call=call: answers.append(call())) for call in calls]
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'certctl_acme' AND wait_event_type = 'Lock'"
+        waiting = f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND wait_event_type = 'Lock'"
         with self.stack.holding(held) if held else contextlib.nullcontext():
             for thread in threads:
                 thread.start()
