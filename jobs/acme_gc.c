@@ -2,11 +2,14 @@
  * 15).
  *
  * Spent nonces leave with the rest of replay_guard (rate-limit-gc). Accounts are never deleted. */
+#include <openssl/crypto.h>
+
 #include "core/auto.h"
 #include "core/digest.h"
 #include "core/id.h"
 #include "core/macro.h"
 #include "core/memory.h"
+#include "seal/seal.h"
 
 #include "runner.h"
 
@@ -25,6 +28,10 @@ STATEMENT(acme_gc_unissued,
 STATEMENT(acme_gc_issued,
           "SELECT acme_gc_purge($1::integer, $3::bigint * interval '1 millisecond', true, "
           "$2::text) AS swept");
+/* Sealing takes 0.1 s, so it is asked first. */
+STATEMENT(acme_gc_nonce_due,
+          "SELECT EXISTS (SELECT 1 FROM acme_nonce_keys WHERE retired_at IS NULL AND created_at < "
+          "now() - interval '24 hours') AS due");
 /* $1 secret, $2 life of a nonce in ms, $3 audit id. */
 STATEMENT(acme_gc_nonce_key, "SELECT acme_nonce_rotate($1::bytea, interval '24 hours', "
                              "$2::bigint * interval '1 millisecond', $3::text) AS swept");
@@ -75,18 +82,34 @@ static void sweep_all(struct job_run *run, const struct sweep *sweep)
     }
 }
 
+/* -1: failed. */
+static int64_t change_nonce_key(struct job_run *run, TALLOC_CTX *scratch, struct fault *fault)
+{
+    const struct seal_passphrases passphrases = seal_passphrases_of(run->settings);
+    uint8_t secret[NONCE_KEY_SIZE];
+
+    random_bytes(secret, sizeof(secret));
+    const struct bytes *sealed = seal_write(scratch, &passphrases, BYTES_OF(secret), fault);
+    OPENSSL_cleanse(secret, sizeof(secret));
+    struct rows *rows = !sealed
+                            ? NULL
+                            : db_query(scratch, run->db, &acme_gc_nonce_key, fault, BYTEA(*sealed),
+                                       INTEGER(run->settings->acme_nonce_ttl_ms),
+                                       TEXT(id_new(scratch, "audit")));
+    return rows ? row_integer(rows, 0, "swept") : -1;
+}
+
 static void rotate_nonce_key(struct job_run *run)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    uint8_t secret[NONCE_KEY_SIZE];
     struct fault why = {0};
+    struct rows *rows = db_query_params(scratch, run->db, &acme_gc_nonce_due, &why, NULL, 0);
+    int64_t changed = rows ? 0 : -1;
 
-    random_bytes(secret, sizeof(secret));
-    struct rows *rows = db_query(scratch, run->db, &acme_gc_nonce_key, &why,
-                                 BYTEA(BYTES_OF(secret)), INTEGER(run->settings->acme_nonce_ttl_ms),
-                                 TEXT(id_new(scratch, "audit")));
-    if (rows)
-        run->items_ok += row_integer(rows, 0, "swept");
+    if (rows && row_bool(rows, 0, "due"))
+        changed = change_nonce_key(run, scratch, &why);
+    if (changed >= 0)
+        run->items_ok += changed;
     else
         job_item_failed(run, "nonce key", &why);
 }

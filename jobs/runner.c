@@ -11,6 +11,8 @@
 #include "core/json.h"
 #include "core/log.h"
 #include "core/memory.h"
+#include "core/text.h"
+#include "seal/seal.h"
 
 #include "gate.h"
 #include "lock.h"
@@ -86,7 +88,7 @@ int job_exit_status(const struct fault *fault)
 {
     if (fault->reason == SCHEMA_MISMATCH)
         return EX_UNAVAILABLE;
-    if (fault->reason == SETTING_INVALID)
+    if (fault->reason == SETTING_INVALID || fault->reason == SEAL_KEY_MISSING)
         return EX_CONFIG;
     if (fault->reason == INTERNAL)
         return EX_SOFTWARE;
@@ -154,6 +156,14 @@ static bool step_connect(struct runner *runner, TALLOC_CTX *ctx)
     runner->run.db = open_database(runner, ctx);
     return db_connect(runner->run.db, &runner->fault) ||
            leave_failed(runner, "the database cannot be used");
+}
+
+/* Only certctl-jobs holds the passphrase; the other users' jobs never meet a sealed secret. */
+static bool step_seal(struct runner *runner)
+{
+    return !text_equal(runner->run.entry->role, "certctl_jobs") ||
+           seal_start_check_on(runner->run.db, &settings, &runner->fault) ||
+           leave_failed(runner, "the start was refused");
 }
 
 static bool step_cluster_lock(struct runner *runner, TALLOC_CTX *ctx)
@@ -337,7 +347,7 @@ static void store_outcome(struct runner *runner)
 static void run_steps(struct runner *runner, TALLOC_CTX *ctx)
 {
     if (!step_enabled(runner) || !step_host_lock(runner) || !step_connect(runner, ctx) ||
-        !step_cluster_lock(runner, ctx) || !step_due(runner))
+        !step_seal(runner) || !step_cluster_lock(runner, ctx) || !step_due(runner))
         return;
     run_job(runner);
     store_outcome(runner);

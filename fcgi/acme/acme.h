@@ -83,8 +83,8 @@ char *acme_url_canonical(TALLOC_CTX *ctx, const char *url);
 const char *acme_url_account(const struct request *request, const char *kid);
 
 /* nonce.c: base64url(key id, issue time, random, MAC), 51 characters (01 section 7). */
-/* NULL when no key can be had, e.g. without a database: the answer then goes without. */
-char *acme_nonce_new(struct request *request);
+/* NULL with the fault when no key can be had: no database, no passphrase, another passphrase. */
+char *acme_nonce_new(struct request *request, struct fault *fault);
 /* Age and MAC; no table. ACME_BAD_NONCE. */
 bool acme_nonce_check(struct request *request, const char *nonce, struct fault *fault);
 /* Expiry of the nonce of this request, for statements that spend it. */

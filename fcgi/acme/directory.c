@@ -54,10 +54,10 @@ bool acme_directory(struct request *request, struct response *response, struct f
 
 bool acme_new_nonce(struct request *request, struct response *response, struct fault *fault)
 {
-    const char *nonce = acme_nonce_new(request);
+    const char *nonce = acme_nonce_new(request, fault);
 
     if (!nonce)
-        return fault_set(fault, DATABASE_UNREACHABLE, NULL, "no nonce can be made now");
+        return false;
     response_header(response, "Replay-Nonce", "%s", nonce);
     response_header(response, "Cache-Control", "no-store");
     return response_empty(response, request->method == HEAD ? 200 : 204);

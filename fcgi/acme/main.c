@@ -35,6 +35,8 @@ static void *acme_start(TALLOC_CTX *ctx, const struct settings *settings, struct
 {
     struct acme_worker *worker = mem_new(ctx, struct acme_worker);
 
+    if (!seal_start_check(settings, "certctl_acme", fault))
+        return NULL;
     worker->guard = guard_new(worker, settings->block_rfc1918_outbound,
                               &settings->outbound_allow_cidrs, fault);
     return worker->guard ? worker : NULL;

@@ -1,7 +1,8 @@
 /* fcgi/acme/nonce.c: nonces that cost no table until they are spent (01 section 7).
  *
  * base64url( key id[1] | issue time, seconds, big-endian[5] | random[16] | MAC[16] ). The MAC keys
- * lie in acme_nonce_keys; a worker reads them on first use and when it meets an unknown key id. */
+ * lie in acme_nonce_keys, sealed; a worker reads them on first use and when it meets an unknown key
+ * id, and opens each once, when a nonce first needs it: that takes 0.1 s (lib/seal). */
 #include "fcgi/acme/acme.h"
 
 #include <openssl/crypto.h>
@@ -10,6 +11,7 @@
 #include "core/digest.h"
 #include "core/memory.h"
 #include "fcgi/acme/worker.h"
+#include "seal/seal.h"
 
 #include "core/banned.h"
 
@@ -33,44 +35,89 @@ STATEMENT(acme_nonce_key_first,
 STATEMENT(acme_nonce_spent,
           "SELECT replay_spend('acme_nonce', $1, $2::timestamptz, $3::boolean) AS fresh");
 
-static bool keys_read(struct request *request, struct acme_worker *worker)
+/* A key that was opened stays open, for as long as its row is the same. */
+static struct secret *opened_before(const struct acme_worker *worker, uint8_t id,
+                                    struct bytes sealed)
 {
-    struct fault ignored = {0};
-    struct rows *rows = db_query(request, request->db, &acme_nonce_keys, &ignored);
+    for (size_t i = 0; i < worker->nonce_key_count; i++) {
+        const struct acme_nonce_key *key = &worker->nonce_keys[i];
+
+        if (key->id == id && bytes_equal(key->sealed, sealed))
+            return key->secret;
+    }
+    return NULL;
+}
+
+static bool keys_read(struct request *request, struct acme_worker *worker, struct fault *fault)
+{
+    struct acme_nonce_key fresh[ARRAY_SIZE(worker->nonce_keys)] = {0};
+    struct rows *rows = db_query(request, request->db, &acme_nonce_keys, fault);
 
     if (!rows)
         return false;
-    worker->nonce_key_count = 0;
-    for (size_t i = 0; i < rows->count && i < ARRAY_SIZE(worker->nonce_keys); i++) {
-        const struct bytes secret = row_bytes(request, rows, i, "secret_enc");
-
-        if (secret.size != KEY_SIZE)
-            continue;
-        struct acme_nonce_key *key = &worker->nonce_keys[worker->nonce_key_count++];
-        key->id = (uint8_t)row_integer(rows, i, "key_id"); /* a CHECK holds it to 0…255 */
-        memcpy(key->secret, secret.data, KEY_SIZE);
+    TALLOC_CTX *owner = talloc_new(worker);
+    for (size_t i = 0; i < least(rows->count, ARRAY_SIZE(fresh)); i++) {
+        fresh[i].id = (uint8_t)row_integer(rows, i, "key_id"); /* a CHECK holds it to 0…255 */
+        fresh[i].sealed = row_bytes(owner, rows, i, "secret_enc");
+        fresh[i].secret = opened_before(worker, fresh[i].id, fresh[i].sealed);
+        if (fresh[i].secret)
+            talloc_steal(owner, fresh[i].secret);
     }
+    talloc_free(worker->nonce_keys_owner);
+    worker->nonce_keys_owner = owner;
+    worker->nonce_key_count = least(rows->count, ARRAY_SIZE(fresh));
+    memcpy(worker->nonce_keys, fresh, sizeof(fresh));
     return true;
+}
+
+/* Whoever comes first makes the first key. */
+static bool key_make(struct request *request, struct fault *fault)
+{
+    const struct seal_passphrases passphrases = seal_passphrases_of(request->settings);
+    uint8_t fresh[KEY_SIZE];
+
+    random_bytes(fresh, sizeof(fresh));
+    const struct bytes *sealed = seal_write(request, &passphrases, BYTES_OF(fresh), fault);
+    OPENSSL_cleanse(fresh, sizeof(fresh));
+    return sealed && db_query(request, request->db, &acme_nonce_key_first, fault, BYTEA(*sealed));
 }
 
 /* At most once a second, so that forged key ids cost no queries. */
 static void keys_load(struct request *request, struct acme_worker *worker)
 {
     const int64_t now_us = clock_monotonic_us();
-    uint8_t fresh[KEY_SIZE];
-    struct fault ignored = {0};
 
     if (worker->nonce_keys_read_us && now_us - worker->nonce_keys_read_us < RELOAD_US)
         return;
     worker->nonce_keys_read_us = now_us;
-    if (!keys_read(request, worker) || worker->nonce_key_count > 0)
+    worker->nonce_fault = (struct fault){0};
+    if (!keys_read(request, worker, &worker->nonce_fault) || worker->nonce_key_count > 0)
         return;
-    random_bytes(fresh, sizeof(fresh));
-    if (db_query(request, request->db, &acme_nonce_key_first, &ignored, BYTEA(BYTES_OF(fresh))))
-        keys_read(request, worker);
+    if (key_make(request, &worker->nonce_fault))
+        (void)keys_read(request, worker, &worker->nonce_fault);
 }
 
-static const struct acme_nonce_key *key_find(struct request *request, uint8_t id)
+/* What does not open is tried again with the next nonce, which costs nothing more: the keys of its
+ * passphrases are derived by then. */
+static bool key_open(struct request *request, struct acme_nonce_key *key)
+{
+    struct acme_worker *worker = request->worker;
+    const struct seal_passphrases passphrases = seal_passphrases_of(request->settings);
+
+    if (key->secret)
+        return true;
+    struct secret *secret = seal_open(worker->nonce_keys_owner, &passphrases, key->sealed,
+                                      &worker->nonce_fault);
+    if (secret && secret->size != KEY_SIZE) {
+        talloc_free(secret);
+        return fault_set(&worker->nonce_fault, INTERNAL, NULL, "a nonce key has not %d octets",
+                         KEY_SIZE);
+    }
+    key->secret = secret;
+    return secret != NULL;
+}
+
+static struct acme_nonce_key *key_find(struct request *request, uint8_t id)
 {
     struct acme_worker *worker = request->worker;
 
@@ -86,10 +133,21 @@ static const struct acme_nonce_key *key_find(struct request *request, uint8_t id
 static void nonce_mac(const struct acme_nonce_key *key, const uint8_t *nonce,
                       uint8_t mac[DIGEST_SHA256_SIZE])
 {
-    digest_hmac_sha256(BYTES_OF(key->secret), (struct bytes){nonce, MAC_AT}, mac);
+    digest_hmac_sha256((struct bytes){key->secret->data, key->secret->size},
+                       (struct bytes){nonce, MAC_AT}, mac);
 }
 
-char *acme_nonce_new(struct request *request)
+/* No key at all, or one that does not open: no fault of the client's nonce. */
+static void *no_key(const struct acme_worker *worker, struct fault *fault)
+{
+    *fault = worker->nonce_fault;
+    if (!fault->reason || fault_reason_kind(fault->reason) != KIND_UNAVAILABLE)
+        fault_set(fault, DATABASE_UNREACHABLE, NULL, "the database cannot be reached");
+    fault->retry_after_s = 5;
+    return NULL;
+}
+
+char *acme_nonce_new(struct request *request, struct fault *fault)
 {
     struct acme_worker *worker = request->worker;
     uint8_t nonce[NONCE_SIZE];
@@ -97,8 +155,8 @@ char *acme_nonce_new(struct request *request)
 
     if (worker->nonce_key_count == 0)
         keys_load(request, worker);
-    if (worker->nonce_key_count == 0)
-        return NULL;
+    if (worker->nonce_key_count == 0 || !key_open(request, &worker->nonce_keys[0]))
+        return no_key(worker, fault);
     const struct acme_nonce_key *key = &worker->nonce_keys[0];
     const uint64_t now_s = (uint64_t)clock_now_s(); /* after 1970 */
     nonce[0] = key->id;
@@ -119,16 +177,9 @@ static int64_t nonce_time(const uint8_t *nonce)
     return time_s;
 }
 
-/* No key at all means that the table could not be read: no fault of the client's nonce. */
-static bool database_away(struct fault *fault)
-{
-    fault_set(fault, DATABASE_UNREACHABLE, NULL, "the database cannot be reached");
-    fault->retry_after_s = 5;
-    return false;
-}
-
 bool acme_nonce_check(struct request *request, const char *nonce, struct fault *fault)
 {
+    const struct acme_worker *worker = request->worker;
     const int64_t ttl_s = request->settings->acme_nonce_ttl_ms / 1000;
     const int64_t now_s = clock_now_s();
     struct bytes raw;
@@ -138,11 +189,13 @@ bool acme_nonce_check(struct request *request, const char *nonce, struct fault *
         return fault_set(fault, ACME_BAD_NONCE, "nonce", "the protected header has no nonce");
     if (strlen(nonce) != NONCE_CHARS || !base64url_to_bytes(request, nonce, NONCE_CHARS, &raw))
         return fault_set(fault, ACME_BAD_NONCE, "nonce", "this server did not issue that nonce");
-    const struct acme_nonce_key *key = key_find(request, raw.data[0]);
-    if (!key && ((struct acme_worker *)request->worker)->nonce_key_count == 0)
-        return database_away(fault);
+    struct acme_nonce_key *key = key_find(request, raw.data[0]);
+    if (!key && worker->nonce_key_count == 0)
+        return no_key(worker, fault);
     if (!key)
         return fault_set(fault, ACME_BAD_NONCE, "nonce", "this server did not issue that nonce");
+    if (!key_open(request, key))
+        return no_key(worker, fault);
     nonce_mac(key, raw.data, mac);
     if (CRYPTO_memcmp(mac, raw.data + MAC_AT, NONCE_SIZE - MAC_AT) != 0)
         return fault_set(fault, ACME_BAD_NONCE, "nonce", "this server did not issue that nonce");
@@ -174,7 +227,8 @@ bool acme_nonce_spend(struct request *request, struct fault *fault)
 
 void acme_nonce_header(struct request *request, struct response *response)
 {
-    const char *nonce = acme_nonce_new(request);
+    struct fault ignored = {0}; /* an answer without a nonce is an answer */
+    const char *nonce = acme_nonce_new(request, &ignored);
 
     if (nonce)
         response_header(response, "Replay-Nonce", "%s", nonce);

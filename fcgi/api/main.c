@@ -2,6 +2,7 @@
 #include "core/memory.h"
 #include "core/text.h"
 #include "fcgi/api/api.h"
+#include "seal/seal.h"
 #include "web/query.h"
 
 #include "core/banned.h"
@@ -25,8 +26,8 @@ static const char *access_name(int access)
 
 static void *start(TALLOC_CTX *ctx, const struct settings *settings, struct fault *fault)
 {
-    (void)settings;
-    (void)fault;
+    if (!seal_start_check(settings, "certctl_api", fault))
+        return NULL;
     return mem_new(ctx, struct admission);
 }
 

@@ -72,6 +72,8 @@ char *settings_limits(TALLOC_CTX *ctx, const struct setting *setting)
         return choices_text(ctx, setting);
     if (setting->least == 0 && setting->most == 0)
         return NULL;
+    if (setting->kind == SETTING_SECRET)
+        return mem_printf(ctx, "at least %" PRId64 " bytes", setting->least);
     const char *least_text = number_text(ctx, setting->kind, setting->least);
     if (setting->most == SETTING_NO_LIMIT)
         return mem_printf(ctx, "at least %s", least_text);
@@ -200,6 +202,18 @@ static const char *text_fails(TALLOC_CTX *ctx, const struct setting *setting, co
     return NULL;
 }
 
+/* The words are the reference's (04 section 2). */
+static bool long_enough(const struct setting *setting, const char *value, struct fault *fault)
+{
+    const size_t size = strlen(value);
+
+    return setting->kind != SETTING_SECRET || (int64_t)size >= setting->least ||
+           fault_set(fault, SETTING_INVALID, setting->name,
+                     "%s too short (%zu bytes; minimum %" PRId64
+                     "). Generate with: openssl rand -base64 32",
+                     setting->name, size, setting->least);
+}
+
 static bool read_text(TALLOC_CTX *ctx, const struct setting *setting, const char *value,
                       const char **into, struct fault *fault)
 {
@@ -212,6 +226,8 @@ static bool read_text(TALLOC_CTX *ctx, const struct setting *setting, const char
     const char *rule = text_fails(scratch, setting, value);
     if (rule)
         return refuse(setting, value, rule, fault);
+    if (!long_enough(setting, value, fault))
+        return false;
     *into = mem_text(ctx, value);
     return true;
 }

@@ -24,7 +24,7 @@ enum setting_kind {
     SETTING_URL,      /* const char *; scheme://authority without path, or NULL */
     SETTING_PATH,     /* const char *, absolute, or NULL */
     SETTING_HEX32,    /* const char *, 64 lower-case hex digits, or NULL */
-    SETTING_SECRET,   /* const char *; also read from the file that NAME_FILE names; masked */
+    SETTING_SECRET,   /* const char *, also from the file that NAME_FILE names; masked; bytes */
 };
 
 #define SETTING_NO_LIMIT INT64_MAX
@@ -69,6 +69,9 @@ struct settings {
     int64_t auth_failure_limit;
     struct text_list cors_origins;
     const char *audit_reads;
+
+    const char *config_encryption_key; /* passphrases, 32 bytes at least; or NULL */
+    const char *config_encryption_key_previous;
 
     const char *signer_socket;
     const char *signer_admin_socket;

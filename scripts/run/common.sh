@@ -103,7 +103,8 @@ as_user()
     fi
 }
 
-# The command as that user, in the role of that user, with certctl.env as its whole environment.
+# The command as that user, in the role of that user, with certctl.env as its whole environment, and
+# the way to the passphrase where that user may read it.
 with_settings()
 {
     with_user=$1
@@ -114,7 +115,9 @@ with_settings()
         '' | '#'*) ;;
         *) set -- "$with_line" "$@" ;;
         esac
-    done <"$env_file"
+    done <<END
+$(env_lines "$with_user")
+END
     as_user "$with_user" env -i "PATH=$clean_path" LC_ALL=C.UTF-8 "PGUSER=$role" "$@"
 }
 

@@ -89,6 +89,7 @@ place_table()
 3770 root certctl run/jobs
 2770 root certctl run/wake
 0750 postgres certctl run/pg
+0750 root certctl-seal seal
 0700 root root secrets
 0700 certctl-jobs certctl-jobs site
 0755 root root state

@@ -154,7 +154,9 @@ pool_start()
         '' | '#'*) ;;
         *) set -- "$pool_line" "$@" ;;
         esac
-    done <"$env_file"
+    done <<END
+$(env_lines "$pool_user")
+END
     set -- /usr/bin/env -i "PATH=$clean_path" LC_ALL=C.UTF-8 "PGUSER=$role" "$@"
     # root is who may reload the web server and read its key, and only certctl-site-reload is root
     ! is_root || [ "$pool_user" = root ] || set -- /usr/bin/setpriv --reuid="$pool_user" --regid="$pool_user" --init-groups \
@@ -189,8 +191,8 @@ pool_up()
 {
     pool_read "$1"
     step_begin "$pool_name"
-    pool_signature=$(printf '%s\n' "$pool_user $pool_count $pool_group $pool_program" |
-        cat - "$env_file" "$run_dir/bin/${pool_program%% *}" | sha256sum | cut -c 1-16)
+    pool_signature=$({ printf '%s\n' "$pool_user $pool_count $pool_group $pool_program" && env_lines "$pool_user"; } |
+        cat - "$run_dir/bin/${pool_program%% *}" | sha256sum | cut -c 1-16)
     if process_alive "$pool_name" && [ "$rec_signature" = "$pool_signature" ]; then
         step_kept "running, pid $rec_pid"
         return

@@ -1,4 +1,5 @@
-# scripts/run/secrets.sh: the edge key, and certctl.env, which holds no secret (10 section 7).
+# scripts/run/secrets.sh: the edge key, the passphrase of sealed secrets, and certctl.env, which holds no
+# secret (10 section 7).
 # shellcheck shell=sh disable=SC2034,SC2154
 
 env_file=$run_dir/certctl.env
@@ -6,6 +7,31 @@ edge_source=$run_dir/secrets/edge.nginx
 edge_apache=$run_dir/secrets/edge.apache
 # what the web server of this installation reads
 edge_file=$run_dir/secrets/edge.$web
+
+# The passphrase, and the lines that only those processes get that may read it.
+seal_key=$run_dir/seal/config-encryption-key
+seal_env=$run_dir/seal/seal.env
+
+# env_lines USER: what its processes have as environment.
+env_lines()
+{
+    cat "$env_file"
+    case " root $users_seal " in
+    *" $1 "*) [ ! -e "$seal_env" ] || cat "$seal_env" ;;
+    esac
+}
+
+# Once; the lines are left alone, since an operator writes the previous passphrase's there (04 section 15.4).
+seal_make()
+{
+    if [ ! -s "$seal_key" ]; then
+        seal_text=$(openssl rand -base64 32) || die 'openssl rand failed' '' ''
+        write_file "$seal_key" 0640 root certctl-seal "$seal_text"
+        seal_text=''
+        secrets_what="${secrets_what}new passphrase in $seal_key, "
+    fi
+    [ -s "$seal_env" ] || write_file "$seal_env" 0640 root certctl-seal "CERTCTL_CONFIG_ENCRYPTION_KEY_FILE=$seal_key"
+}
 
 # 32 random bytes as hex in a param that root's web server reads before it drops its rights.
 edge_make()
@@ -76,6 +102,7 @@ secrets_up()
         secrets_what="new edge key in $edge_source, "
     fi
     edge_sha256
+    seal_make
     # the same key in Apache's words, so that the web server can be changed at any time
     write_file "$edge_apache" 0600 root root "ProxyFCGISetEnvIf \"true\" CERTCTL_EDGE_KEY \"$edge_key\"" || true
     # the last line of a name stays

@@ -4,6 +4,8 @@
 users_all='certctl-acme certctl-est certctl-scep certctl-pki certctl-api certctl-agentapi
 certctl-outbound certctl-auth certctl-probe certctl-jobs certctl-ca certctl-audit
 certctl-reconcile certctl-signer'
+# who opens sealed secrets, and so reads the passphrase (INDEX section e)
+users_seal='certctl-api certctl-agentapi certctl-outbound certctl-auth certctl-acme certctl-est certctl-scep certctl-jobs'
 
 users_make_group()
 {
@@ -53,8 +55,12 @@ users_up()
     {
         users_make_group certctl
         users_make_group certctl-edge
+        users_make_group certctl-seal
         for users_name in $users_all; do
             users_make "$users_name"
+        done
+        for users_name in $users_seal; do
+            users_join "$users_name" certctl-seal
         done
         # the web server's user, and nobody else, may reach the responders' sockets
         users_join www-data certctl-edge
@@ -63,6 +69,6 @@ users_up()
         echo "made:$users_made" >>"$run_dir/log/users.log"
         step_did "$(echo "$users_made" | wc -w) users, groups and memberships made, see log/users.log"
     else
-        step_kept "$(echo "$users_all" | wc -w) users, groups certctl and certctl-edge"
+        step_kept "$(echo "$users_all" | wc -w) users, groups certctl, certctl-edge and certctl-seal"
     fi
 }

@@ -26,3 +26,6 @@ GRANT USAGE ON SEQUENCE audit_events_seq TO certctl_app;
 
 GRANT SELECT ON schema_migrations TO certctl_app;
 GRANT SELECT, INSERT, UPDATE ON metric_counters, worker_registry TO certctl_app;
+
+-- Asked at start by a process that has no passphrase (04 section 15.1).
+GRANT EXECUTE ON FUNCTION seal_needed TO certctl_app;

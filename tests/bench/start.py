@@ -35,8 +35,10 @@ def answer(connection):
 
 
 def environment(site):
-    with open(os.path.join(site.dir, "certctl.env"), encoding="utf-8") as source:
-        lines = [line.strip() for line in source if "=" in line and not line.startswith("#")]
+    lines = []
+    for name in ("certctl.env", "seal/seal.env"):
+        with open(os.path.join(site.dir, name), encoding="utf-8") as source:
+            lines += [line.strip() for line in source if "=" in line and not line.startswith("#")]
     return {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PGUSER": "certctl_acme", **dict(line.split("=", 1) for line in lines)}
 
 

@@ -6,6 +6,7 @@ import time
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+import sealed
 import targets
 import test_challenge
 from acme_client import csr
@@ -22,6 +23,7 @@ class Collected(test_challenge.Success.__base__):
         environment = {"PATH": "/usr/bin:/bin", "PGUSER": "certctl_jobs"}
         with open(os.path.join(self.stack.dir, "certctl.env"), encoding="utf-8") as lines:
             environment.update(line.rstrip("\n").split("=", 1) for line in lines if line.strip() and not line.startswith("#"))
+        environment.update(sealed.lines(self.stack))
         command = [os.path.join(self.stack.dir, "bin", "certctl-job-acme-gc"), "--force"]
         if self.stack.isolated:
             command = ["setpriv", "--reuid=certctl-jobs", "--regid=certctl-jobs", "--init-groups", "--", *command]

@@ -15,6 +15,7 @@ import unittest
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+import sealed
 from acme_client import Client, Key, b64u, b64u_bytes, csr, number
 from case import ProtocolTest
 from stack import TOP
@@ -131,7 +132,8 @@ class Openings(ProtocolTest):
         """A nonce as the server would have made it so many seconds from now."""
         key, secret = self.stack.sql("SELECT key_id, encode(secret_enc, 'hex') FROM acme_nonce_keys WHERE retired_at IS NULL ORDER BY created_at DESC")[0]
         head = bytes([int(key)]) + int(time.time() + seconds).to_bytes(5, "big") + os.urandom(16)
-        return b64u(head + hmac.new(bytes.fromhex(secret), head, hashlib.sha256).digest()[:16])
+        plain = sealed.unseal(sealed.passphrase(self.stack), bytes.fromhex(secret))
+        return b64u(head + hmac.new(plain, head, hashlib.sha256).digest()[:16])
 
     def test_09_age_of_a_nonce(self):
         """Five minutes, and a minute of a clock that is ahead (01 section 7)."""
@@ -300,6 +302,7 @@ class OtherSettings(ProtocolTest):
         path = os.path.join(self.stack.dir, "run", "acme.sock")
         with open(os.path.join(self.stack.dir, "certctl.env"), encoding="utf-8") as source:
             settings = dict(line.rstrip("\n").split("=", 1) for line in source if re.match(r"[A-Z]\w*=", line))
+        settings.update(sealed.lines(self.stack))
         settings.update({"PGUSER": "certctl_acme"}, **changes)
         command = [os.path.join(self.stack.dir, "bin", "certctl-acme")]
         if self.stack.isolated:
