@@ -8,6 +8,8 @@
 #include "core/banned.h"
 
 static const struct job_entry catalogue[] = {
+    {"job-processor",    2,  "certctl-jobs",      "certctl_jobs",      JOB_PARALLEL,  true },
+    {"job-timeout",      4,  "certctl-jobs",      "certctl_jobs",      JOB_SINGLETON, false},
     {"crl-generation",   13, "certctl-jobs",      "certctl_jobs",      JOB_PARALLEL,  true },
     {"acme-gc",          14, "certctl-jobs",      "certctl_jobs",      JOB_SINGLETON, false},
     {"rate-limit-gc",    16, "certctl-jobs",      "certctl_jobs",      JOB_SINGLETON, false},

@@ -141,10 +141,16 @@ struct rows *acme_leaf_query(struct request *request, const char *account_id, st
 /* order.c */
 /* Answers with an order object from the first row, which bears order_id, order_status,
  * order_expires, order_identifiers, order_authorizations, order_not_before, order_not_after,
- * order_error and order_certificate. `issued` is the certificate that made it valid just now, or
- * NULL where the row says all. */
+ * order_error, order_waits and order_certificate. `issued` is the certificate that made it valid
+ * just now, or NULL where the row says all. */
 bool acme_order_answer(struct response *response, unsigned status, const struct rows *rows,
                        const char *issued);
+/* The same for an order that waits for an approval since just now. */
+bool acme_order_waits(struct response *response, const struct rows *rows);
+/* The column order_waits of an order o: its job waits for people. Costs others nothing. */
+#define ACME_ORDER_WAITS                                                                           \
+    "CASE o.status WHEN 'processing' THEN (SELECT j.status = 'AwaitingApproval' FROM jobs j "      \
+    "WHERE j.id = o.job_id) END AS order_waits, "
 
 /* authz.c: what an identifier may be proved by. `trusted`: nobody will try, so that types count
  * whose validation is not built. */

@@ -21,7 +21,7 @@ STATEMENT(
     "       order_not_before, "
     "       o.not_after AS order_not_after, o.error AS order_error, o.certificate_id AS "
     "       order_certificate, "
-    "       o.csr_sha256 AS order_csr_sha256, "
+    "       o.csr_sha256 AS order_csr_sha256, " ACME_ORDER_WAITS
     "       ARRAY(SELECT oa.authz_id::text FROM acme_order_authorizations oa WHERE oa.order_id = "
     "       o.order_id "
     "              ORDER BY oa.position) AS order_authorizations "
@@ -69,6 +69,10 @@ static bool answer_by_state(struct request *request, struct response *response,
 {
     const char *state = row_text(rows, 0, "order_status");
 
+    if (text_equal(state, "processing") && !row_null(rows, 0, "order_csr_sha256") &&
+        !same_csr(request, rows, csr))
+        return fault_set(fault, ACME_ORDER_NOT_READY, NULL,
+                         "the order is processing already, for another CSR");
     if (text_equal(state, "processing") ||
         (text_equal(state, "valid") && same_csr(request, rows, csr)))
         return (acme_of(request)->spent || acme_nonce_spend(request, fault)) &&
@@ -196,5 +200,7 @@ bool acme_finalize(struct request *request, struct response *response, struct fa
     acme->spent = true;
     if (result.outcome == ISSUE_SUPERSEDED)
         return answer_again(request, response, csr, fault);
+    if (result.outcome == ISSUE_WAITING)
+        return acme_order_waits(response, rows);
     return acme_order_answer(response, 200, rows, result.certificate_id);
 }

@@ -29,7 +29,7 @@ STATEMENT(
     "       o.not_before AS order_not_before, o.not_after AS order_not_after, o.error AS "
     "       order_error, "
     "       o.certificate_id AS order_certificate, o.csr_sha256 AS order_csr_sha256, "
-    "       o.profile_id AS order_profile_id, "
+    "       o.profile_id AS order_profile_id, " ACME_ORDER_WAITS
     "       ARRAY(SELECT oa.authz_id::text FROM acme_order_authorizations oa WHERE oa.order_id = "
     "       o.order_id "
     "              ORDER BY oa.position) AS order_authorizations, "

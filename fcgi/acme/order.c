@@ -20,7 +20,7 @@ STATEMENT(acme_order_new,
           "       authorizations AS order_authorizations, retry_after, "
           "       $8::jsonb AS order_identifiers, $10::timestamptz AS order_not_before, "
           "       $11::timestamptz AS order_not_after, NULL::jsonb AS order_error, NULL::text AS "
-          "       order_certificate "
+          "       order_certificate, false AS order_waits "
           "  FROM acme_order_create($1, $2::timestamptz, $3, $4, $5, $6, $7, $8::jsonb, $9::bytea, "
           "  $10::timestamptz, "
           "    $11::timestamptz, $12::timestamptz, $13::timestamptz, $14::text[], $15::text[], "
@@ -46,6 +46,7 @@ STATEMENT(
     "       o.status = 'pending' AND EXISTS (SELECT 1 FROM acme_order_authorizations oa "
     "         JOIN acme_challenges c ON c.authz_id = oa.authz_id AND c.status = 'processing' "
     "        WHERE oa.order_id = o.order_id) AS order_working, "
+    "       " ACME_ORDER_WAITS
     "       ARRAY(SELECT oa.authz_id::text FROM acme_order_authorizations oa WHERE oa.order_id = "
     "       o.order_id "
     "              ORDER BY oa.position) AS order_authorizations "
@@ -270,14 +271,16 @@ static void set_time(json_t *object, const char *name, const struct rows *rows, 
         json_set_text(object, name, time_to_rfc3339(scratch, row_time(rows, 0, column)));
 }
 
-bool acme_order_answer(struct response *response, unsigned status, const struct rows *rows,
-                       const char *issued)
+/* Of people, or of machines (01 section 3.2). */
+#define RETRY_PEOPLE   "60"
+#define RETRY_MACHINES "2"
+
+static bool order_answer(struct response *response, unsigned status, const struct rows *rows,
+                         const char *state, const char *certificate)
 {
     struct request *request = response->request;
     const struct text_list authz = row_texts(request, rows, 0, "order_authorizations");
     const char *order_id = row_text(rows, 0, "order_id");
-    const char *state = issued ? "valid" : row_text(rows, 0, "order_status");
-    const char *certificate = issued ? issued : row_text(rows, 0, "order_certificate");
     json_t *order = json_object();
 
     json_set_text(order, "status", state);
@@ -291,10 +294,26 @@ bool acme_order_answer(struct response *response, unsigned status, const struct 
     json_set_text(order, "finalize", acme_url(request, "/order/%s/finalize", order_id));
     if (text_equal(state, "valid"))
         json_set_text(order, "certificate", acme_url(request, "/cert/%s", certificate));
-    if (text_equal(state, "processing"))
-        response_header(response, "Retry-After", "2");
     response_header(response, "Location", "%s", acme_url(request, "/order/%s", order_id));
     return response_json(response, status, order);
+}
+
+bool acme_order_answer(struct response *response, unsigned status, const struct rows *rows,
+                       const char *issued)
+{
+    const char *state = issued ? "valid" : row_text(rows, 0, "order_status");
+
+    if (text_equal(state, "processing"))
+        response_header(response, "Retry-After", "%s",
+                        row_bool(rows, 0, "order_waits") ? RETRY_PEOPLE : RETRY_MACHINES);
+    return order_answer(response, status, rows, state,
+                        issued ? issued : row_text(rows, 0, "order_certificate"));
+}
+
+bool acme_order_waits(struct response *response, const struct rows *rows)
+{
+    response_header(response, "Retry-After", RETRY_PEOPLE);
+    return order_answer(response, 200, rows, "processing", NULL);
 }
 
 static bool new_order_check(const struct request *request, const struct wanted_order *wanted,
@@ -352,6 +371,6 @@ bool acme_order(struct request *request, struct response *response, struct fault
     if (!text_equal(row_text(rows, 0, "order_account_id"), acme->account.id))
         return fault_set(fault, ACME_NOT_OWNER, NULL, "account does not own this resource");
     if (row_bool(rows, 0, "order_working"))
-        response_header(response, "Retry-After", "2");
+        response_header(response, "Retry-After", RETRY_MACHINES);
     return acme_order_answer(response, 200, rows, NULL);
 }

@@ -104,6 +104,12 @@ struct settings {
     const char *pki_base_url;
     const char *pki_publish_dir;
 
+    int64_t job_processor_interval_ms;
+    int64_t renewal_concurrency;
+    int64_t job_timeout_interval_ms;
+    int64_t job_awaiting_approval_timeout_ms;
+    bool approval_bypass;
+
     struct text_list site_cert_names;
     const char *site_cert_profile_id;
     const char *site_cert_dir;

@@ -24,6 +24,11 @@ struct issue_grant {
     const char *certificate_name; /* managed_certificates.name */
     const char *source;           /* managed_certificates.source */
     const char *action;           /* of the audit row */
+    const char *trigger;          /* jobs.trigger, where it has to wait; NULL: it cannot */
+    const char *job_id;           /* the job that issues, and who claimed it; or NULL */
+    const char *worker;
+    const char *certificate_id; /* of the job: its row is there already */
+    bool approved;
     struct name_list names;
 };
 
@@ -32,7 +37,12 @@ STATEMENT(
     "SELECT issuance_commit($1, $2::timestamptz, $3, $4, $5, $6::bigint, $7, $8::bigint, $9, $10, "
     "$11, $12::text[], $13, $14, $15, $16, $17, $18, $19, $20::timestamptz, $21::timestamptz, "
     "$22, $23, $24::boolean, $25, $26, $27::bytea, $28, $29::integer, $30, $31, $32, "
-    "$33::jsonb, $34::inet, $35) AS outcome");
+    "$33::jsonb, $34::inet, $35, $36, $37) AS outcome");
+
+STATEMENT(issuance_wait,
+          "SELECT issuance_park($1, $2::timestamptz, $3, $4, $5, $6::bigint, $7, $8, $9, "
+          "$10::text[], $11, $12, $13, $14, $15, $16, $17::bytea, $18, $19, $20, $21, $22, $23, "
+          "$24, $25::inet, $26) AS outcome");
 
 /* What one issuance carries from step to step. */
 struct issuance {
@@ -93,6 +103,7 @@ struct issue_grant *issue_grant_from_acme_order(TALLOC_CTX *ctx, const struct ro
     grant->certificate_name = mem_printf(grant, "acme-%s", grant->order_id);
     grant->source = "ACME";
     grant->action = "acme_order_finalized";
+    grant->trigger = "acme";
     if (!identifiers_read(grant, row_text(rows, row, "order_identifiers"), &grant->names)) {
         talloc_free(grant);
         return fault_set(fault, INTERNAL, NULL, "the order's identifiers cannot be read");
@@ -140,6 +151,39 @@ struct issue_grant *issue_grant_for_site(TALLOC_CTX *ctx, const struct settings 
         return grant;
     talloc_free(grant);
     return fault_set(fault, SETTING_INVALID, "CERTCTL_SITE_CERT_NAMES", "no name is set");
+}
+
+/* As they were granted: normalised. */
+static void job_names_read(struct issue_grant *grant, const struct text_list *sans)
+{
+    struct fault ignored = {0};
+
+    for (size_t i = 0; i < sans->count; i++) {
+        const char *value = NULL;
+        const bool address = name_ip_normalise(grant, sans->items[i], &value, &ignored);
+
+        name_list_add(grant, &grant->names, address ? NAME_IP : NAME_DNS,
+                      mem_text(grant, sans->items[i]));
+    }
+}
+
+struct issue_grant *issue_grant_from_job(TALLOC_CTX *ctx, const struct rows *rows,
+                                         const char *worker, struct fault *fault)
+{
+    const struct text_list sans = row_texts(ctx, rows, 0, "sans");
+
+    if (!row_null(rows, 0, "order_id") && !text_equal(row_text(rows, 0, "account_status"), "valid"))
+        return fault_set(fault, ACME_ACCOUNT_STATE, NULL, "the account is not valid any more");
+    struct issue_grant *grant = mem_new(ctx, struct issue_grant);
+    grant->order_id = mem_text(grant, row_text(rows, 0, "order_id"));
+    grant->account_id = mem_text(grant, row_text(rows, 0, "order_account_id"));
+    grant->job_id = mem_text(grant, row_text(rows, 0, "job_id"));
+    grant->worker = mem_text(grant, worker);
+    grant->certificate_id = mem_text(grant, row_text(rows, 0, "certificate_id"));
+    grant->approved = row_bool(rows, 0, "approved");
+    grant->action = grant->order_id ? "acme_order_finalized" : "renewal_job_completed";
+    job_names_read(grant, &sans);
+    return grant;
 }
 
 const struct name_list *issue_grant_names(const struct issue_grant *grant)
@@ -289,8 +333,6 @@ static bool issuance_judge(struct issuance *issuance, struct fault *fault)
         return false;
     if (request->ca && !ca_check(request->ca, now_s, fault))
         return false;
-    if (request->profile->requires_approval)
-        return fault_set(fault, APPROVAL_PENDING, NULL, "this profile needs an approval");
     return profile_validity(request->profile, request->issuer_validity_days,
                             issuance->settings->not_before_backdate_ms / 1000, now_s,
                             request->wished, &issuance->validity, fault);
@@ -360,6 +402,7 @@ static char *issuance_details(const struct issuance *issuance)
     json_set_text(details, "serial", issuance->certificate->serial);
     json_set_text(details, "common_name", issuance->common_name.value);
     json_set_text(details, "spki_sha256", issuance->csr->spki_sha256);
+    json_set_text(details, "job_id", issuance->request->grant->job_id);
     if (issuance->certificate->not_after < issuance->validity.not_after)
         json_set_bool(details, "truncated_by_ca", true);
     if (issuance->csr->must_staple && !issuance->request->profile->must_staple)
@@ -377,19 +420,27 @@ static const char *chain_pem(const struct issuance *issuance)
     return mem_printf(issuance->ctx, "%s%s", leaf, issuance->request->ca->chain_pem);
 }
 
+static struct text_list names_as_texts(const struct issuance *issuance)
+{
+    const struct name_list *names = &issuance->request->grant->names;
+    struct text_list texts = {0};
+
+    for (size_t i = 0; i < names->count; i++)
+        text_list_add(issuance->ctx, &texts, names->items[i].value);
+    return texts;
+}
+
 static const char *issuance_store(struct issuance *issuance, struct fault *fault)
 {
     const struct issue_request *request = issuance->request;
     const struct certificate_outline *certificate = issuance->certificate;
-    const struct name_list *names = &request->grant->names;
     TALLOC_CTX *ctx = issuance->ctx;
-    struct text_list sans = {0};
+    const struct text_list sans = names_as_texts(issuance);
     uint8_t csr_sha256[DIGEST_SHA256_SIZE];
 
-    for (size_t i = 0; i < names->count; i++)
-        text_list_add(ctx, &sans, names->items[i].value);
     digest_sha256(request->csr_der, csr_sha256);
-    issuance->certificate_id = id_new(ctx, "mc");
+    issuance->certificate_id = request->grant->certificate_id ? request->grant->certificate_id
+                                                              : id_new(ctx, "mc");
     issuance->version_id = id_new(ctx, "cv");
     struct rows *rows = db_query(
         ctx, issuance->db, &issuance_commit, fault, TEXT(request->nonce),
@@ -407,6 +458,33 @@ static const char *issuance_store(struct issuance *issuance, struct fault *fault
         BYTEA(BYTES_OF(csr_sha256)), TEXT(certificate->key.algorithm),
         INTEGER(certificate->key.bits), TEXT(id_new(ctx, "audit")), TEXT(request->actor),
         TEXT(request->grant->action), TEXT(issuance_details(issuance)),
+        TEXT(issuance->settings->audit_record_ip ? request->source_ip : NULL),
+        TEXT(request->request_id), TEXT(request->grant->job_id), TEXT(request->grant->worker));
+    return rows ? row_text(rows, 0, "outcome") : NULL;
+}
+
+/* Everything but the signature is known to be good: it waits for somebody to agree. */
+static const char *issuance_leave_waiting(struct issuance *issuance, struct fault *fault)
+{
+    const struct issue_request *request = issuance->request;
+    const struct issue_grant *grant = request->grant;
+    TALLOC_CTX *ctx = issuance->ctx;
+    const struct text_list sans = names_as_texts(issuance);
+    uint8_t csr_sha256[DIGEST_SHA256_SIZE];
+
+    digest_sha256(request->csr_der, csr_sha256);
+    issuance->certificate_id = id_new(ctx, "mc");
+    struct rows *rows = db_query(
+        ctx, issuance->db, &issuance_wait, fault, TEXT(request->nonce),
+        INSTANT(request->nonce_expires), TEXT(grant->order_id), TEXT(grant->account_id),
+        TEXT(request->profile->id), INTEGER(request->profile->row_version),
+        TEXT(issuance->certificate_id), TEXT(grant->certificate_name),
+        TEXT(issuance->common_name.value), TEXTS(&sans), TEXT(request->owner_id),
+        TEXT(request->team_id), TEXT(request->issuer_id), TEXT(request->renewal_policy_id),
+        TEXT(grant->source), TEXT(csr_to_pem(ctx, issuance->csr)), BYTEA(BYTES_OF(csr_sha256)),
+        TEXT(id_new(ctx, "job")), TEXT(id_new(ctx, "apr")), TEXT(grant->trigger),
+        TEXT(request->actor), TEXT(id_new(ctx, "audit")), TEXT(id_new(ctx, "notif")),
+        TEXT(id_new(ctx, "notif")),
         TEXT(issuance->settings->audit_record_ip ? request->source_ip : NULL),
         TEXT(request->request_id));
     return rows ? row_text(rows, 0, "outcome") : NULL;
@@ -435,6 +513,8 @@ static bool refuse_outcome(const char *outcome, struct fault *fault)
         return fault_set(fault, ISSUANCE_STALE, NULL, "profile or CA changed meanwhile");
     if (text_equal(outcome, "bad_nonce"))
         return fault_set(fault, ACME_BAD_NONCE, "nonce", "the nonce was used before");
+    if (text_equal(outcome, "unapproved"))
+        return fault_set(fault, APPROVAL_PENDING, NULL, "this profile needs an approval");
     if (text_equal(outcome, "blocked"))
         return fault_set(fault, KEY_BLOCKED, "csr", "this key must not be certified again");
     fault_set(fault, INTERNAL, NULL, "the certificate could not be recorded");
@@ -457,6 +537,25 @@ static bool issuance_try(struct issuance *issuance, const char **ret_outcome, st
     return true;
 }
 
+/* Who may wait does; the commit refuses the others once more. */
+static bool issuance_wait_for_approval(struct issuance *issuance, struct issue_result *ret_result,
+                                       struct fault *fault)
+{
+    if (!issuance->request->grant->trigger)
+        return fault_set(fault, APPROVAL_PENDING, NULL, "this profile needs an approval");
+    const char *outcome = issuance_leave_waiting(issuance, fault);
+    if (!outcome)
+        return false;
+    *ret_result = (struct issue_result){
+        .outcome = ISSUE_WAITING, .csr = issuance->csr, .certificate_id = issuance->certificate_id};
+    if (text_equal(outcome, "superseded"))
+        ret_result->outcome = ISSUE_SUPERSEDED;
+    else if (!text_equal(outcome, "waiting"))
+        return refuse_outcome(outcome, fault);
+    db_wake(issuance->db, "job-processor"); /* under CERTCTL_APPROVAL_BYPASS it has work */
+    return true;
+}
+
 bool lifecycle_issue(TALLOC_CTX *ctx, struct db *db, const struct settings *settings,
                      const struct issue_request *request, struct issue_result *ret_result,
                      struct fault *fault)
@@ -472,6 +571,8 @@ bool lifecycle_issue(TALLOC_CTX *ctx, struct db *db, const struct settings *sett
     issuance_wish(&issuance);
     if (!issuance_lint(&issuance, fault))
         return false;
+    if (request->profile->requires_approval && !request->grant->approved)
+        return issuance_wait_for_approval(&issuance, ret_result, fault);
     for (int i = 0; i < SERIAL_TRIES && text_equal(outcome, "serial"); i++)
         if (!issuance_try(&issuance, &outcome, fault))
             return false;

@@ -28,6 +28,13 @@ struct issue_grant *issue_grant_from_acme_order(TALLOC_CTX *ctx, const struct ro
  * CERTCTL_SITE_CERT_NAMES, which only the operator writes. SETTING_INVALID where a name is none. */
 struct issue_grant *issue_grant_for_site(TALLOC_CTX *ctx, const struct settings *settings,
                                          struct fault *fault);
+
+/* From a claimed job's row: job_id, certificate_id, sans (text[]), approved, and order_id,
+ * order_account_id, account_status of the ACME order that waits for it, or NULLs. What it may bear
+ * was granted when the job was made. ACME_ACCOUNT_STATE: the order's account has been closed since.
+ */
+struct issue_grant *issue_grant_from_job(TALLOC_CTX *ctx, const struct rows *rows,
+                                         const char *worker, struct fault *fault);
 /* What the certificate will bear; the grant's. */
 const struct name_list *issue_grant_names(const struct issue_grant *grant);
 
@@ -60,6 +67,7 @@ struct issue_request {
 enum issue_outcome {
     ISSUE_DONE,       /* recorded; the result is complete */
     ISSUE_SUPERSEDED, /* the request row is closed already: read it again */
+    ISSUE_WAITING,    /* the profile wants an approval; a job waits for it, and issues then */
 };
 
 struct issue_result {
@@ -71,8 +79,10 @@ struct issue_result {
 };
 
 /* Checks in the order of 04 section 6.2, signs, and commits once. A certificate leaves only after
- * its commit. ISSUANCE_STALE: profile or CA changed meanwhile, read them again and call again.
- * ACME_BAD_NONCE: replay. DATABASE_COMMIT_UNKNOWN: read the request row to learn what happened. */
+ * its commit. Where the profile wants an approval that the grant has not, nothing is signed: the
+ * same commit makes a job that waits, or APPROVAL_PENDING where no row of a request could wait.
+ * ISSUANCE_STALE: profile or CA changed meanwhile, read them again and call again. ACME_BAD_NONCE:
+ * replay. DATABASE_COMMIT_UNKNOWN: read the request row to learn what happened. */
 bool lifecycle_issue(TALLOC_CTX *ctx, struct db *db, const struct settings *settings,
                      const struct issue_request *request, struct issue_result *ret_result,
                      struct fault *fault);

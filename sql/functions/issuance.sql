@@ -2,8 +2,12 @@
 -- 6.8). It judges no policy: C decided. It compares the row versions that C read, holds uniqueness,
 -- and closes the protocol's request row.
 --
+-- p_job: the issuance is the one of this job, which p_worker claimed; the certificate's row is there already, and the
+-- order is in processing. Without a job nothing of a profile that wants an approval is recorded.
+--
 -- outcome: issued     all written
---          superseded the order is no longer ready (the caller reads it again)
+--          superseded the order is no longer ready, or the job another's (the caller reads it again)
+--          unapproved nobody has approved this job
 --          stale      profile or CA changed since they were read: nothing written, start again
 --          bad_nonce  replay
 --          blocked    the key is on the list of blocked keys
@@ -17,15 +21,22 @@ CREATE OR REPLACE FUNCTION issuance_commit(
   p_spki text, p_short_lived boolean, p_pem_chain text, p_csr_pem text, p_csr_sha256 bytea,
   p_key_algorithm text, p_key_size integer,
   p_audit text, p_actor text, p_action text, p_details jsonb, p_source_ip inet, p_request text,
-  OUT outcome text)
+  p_job text, p_worker text, OUT outcome text)
   LANGUAGE plpgsql AS $$
 DECLARE
   wanted record;
 BEGIN
-  PERFORM 1 FROM certificate_profiles WHERE id = p_profile AND row_version = p_profile_version AND enabled;
+  PERFORM 1 FROM certificate_profiles
+    WHERE id = p_profile AND row_version = p_profile_version AND enabled AND (p_job IS NOT NULL OR NOT requires_approval);
   IF NOT FOUND THEN
     outcome := 'stale';
     RETURN;
+  END IF;
+  IF p_job IS NOT NULL THEN
+    IF NOT job_approved(p_job, p_profile) THEN
+      outcome := 'unapproved';
+      RETURN;
+    END IF;
   END IF;
   PERFORM 1 FROM ca_instances WHERE id = p_ca AND row_version = p_ca_version AND state = 'active';
   IF NOT FOUND THEN
@@ -48,18 +59,25 @@ BEGIN
     RETURN;
   END IF;
   IF p_order IS NOT NULL THEN
-    SELECT account_id, status, expires_at, identifiers_hash INTO wanted
+    SELECT account_id, status, expires_at, identifiers_hash, job_id INTO wanted
       FROM acme_orders WHERE order_id = p_order
        FOR UPDATE;
-    IF NOT FOUND OR wanted.account_id <> p_account OR wanted.status <> 'ready' OR wanted.expires_at <= now() THEN
+    IF NOT FOUND OR wanted.account_id <> p_account
+       OR (p_job IS NULL AND (wanted.status <> 'ready' OR wanted.expires_at <= now()))
+       OR (p_job IS NOT NULL AND (wanted.status <> 'processing' OR wanted.job_id IS DISTINCT FROM p_job)) THEN
       outcome := 'superseded';
       RETURN;
     END IF;
   END IF;
-  INSERT INTO managed_certificates (id, name, common_name, sans, owner_id, team_id, issuer_id, renewal_policy_id,
-                                    certificate_profile_id, status, source, expires_at, current_version_id)
-  VALUES (p_certificate, p_name, p_common_name, p_sans, p_owner, p_team, p_issuer, p_policy, p_profile, 'Active',
-          p_source, p_not_after, p_version);
+  IF p_job IS NULL THEN
+    INSERT INTO managed_certificates (id, name, common_name, sans, owner_id, team_id, issuer_id, renewal_policy_id,
+                                      certificate_profile_id, status, source, expires_at, current_version_id)
+    VALUES (p_certificate, p_name, p_common_name, p_sans, p_owner, p_team, p_issuer, p_policy, p_profile, 'Active',
+            p_source, p_not_after, p_version);
+  ELSIF NOT job_completed(p_job, p_worker, p_certificate, p_version, p_not_after) THEN
+    outcome := 'superseded';
+    RETURN;
+  END IF;
   INSERT INTO certificate_versions (id, certificate_id, issuer_id, serial_number, not_before, not_after,
                                     fingerprint_sha256, spki_sha256, ca_id, short_lived, pem_chain, csr_pem,
                                     key_algorithm, key_size)

@@ -26,9 +26,17 @@ GRANT EXECUTE ON FUNCTION acme_gc_told, acme_gc_error, acme_gc_authorizations, a
 -- What issuing takes, and the alert when the web server does not serve what was issued.
 GRANT SELECT ON certificate_profiles, issuers, blocked_keys, certificate_versions TO certctl_jobs;
 GRANT INSERT ON managed_certificates, certificate_versions, certificate_revocations TO certctl_jobs;
--- replay_spend is not called without a nonce, but PostgreSQL wants the right for the expression.
-GRANT EXECUTE ON FUNCTION issuance_commit, issuance_discard, replay_spend TO certctl_jobs;
+-- replay_spend is not called without a nonce, but PostgreSQL wants the right for the expression; nor issuance_park, which
+-- comes with the statements of lib/lifecycle.
+GRANT EXECUTE ON FUNCTION issuance_commit, issuance_park, issuance_discard, replay_spend TO certctl_jobs;
 GRANT SELECT (dedup_key), INSERT ON notification_events TO certctl_jobs;
+-- job-processor and job-timeout. Decisions are the owner's functions; these two make none of their own accord.
+GRANT SELECT, UPDATE ON jobs TO certctl_jobs;
+GRANT SELECT ON managed_certificates, acme_accounts, issuance_approval_requests, renewal_policies TO certctl_jobs;
+GRANT UPDATE (status, expires_at, current_version_id, tags, updated_at, row_version) ON managed_certificates
+  TO certctl_jobs;
+GRANT EXECUTE ON FUNCTION pem_der, pem_sha256, job_claim, job_retry, job_failed, job_ended, job_unapproved, job_approved,
+  job_completed, job_lease_lost, approval_open, approval_expire, approval_bypass TO certctl_jobs;
 -- crl-generation has the keys of OCSP responders certified.
 GRANT SELECT, UPDATE (cert_pem, cert_serial, rotated_from, key_path, not_before, not_after, wanted_spki, wanted_key_path,
   updated_at) ON ocsp_responders TO certctl_jobs;

@@ -89,6 +89,7 @@ static const struct fake_column columns[] = {
                           "{\"type\":\"dns\",\"value\":\"api.example.com\"}]"},
     {"order_not_after",          NULL                                                                 },
     {"order_not_before",         NULL                                                                 },
+    {"order_waits",              "f"                                                                  },
     {"order_working",            "t"                                                                  },
     {"orders",                   "acme-ord-2\nacme-ord-1"                                             },
     {"owner_id",                 NULL                                                                 },
