@@ -14,6 +14,7 @@ struct api_request {
 };
 
 /* The resources that are served, in resources.c. */
+extern const struct resource api_approvals;
 extern const struct resource api_certificates;
 extern const struct resource api_certificate_versions;
 extern const struct resource api_issuers;
@@ -44,6 +45,14 @@ route_handler api_create_profile;
 route_handler api_put_profile;
 route_handler api_patch_profile;
 route_handler api_delete_profile;
+route_handler api_list_approvals;
+route_handler api_get_approval;
+
+/* Decisions, in approvals.c. */
+route_handler api_approve;
+route_handler api_reject;
+route_handler api_approve_job;
+route_handler api_reject_job;
 
 /* The CAs of an issuer, intermediates.c. */
 route_handler api_list_intermediates;

@@ -140,11 +140,39 @@ const struct resource api_issuers = {
     .catalogue = true,
 };
 
+static const char *const approval_members[] = {
+    "id",           "kind",    "certificate_id", "job_id",     "profile_id",
+    "requested_by", "state",   "decided_by",     "decided_at", "decision_note",
+    "metadata",     "payload", "created_at",     "updated_at", NULL,
+};
+
+static const struct resource_filter approval_filters[] = {
+    {"state",          FILTER_CHOICE, "v.state = $",          "pending|approved|rejected|expired"},
+    {"kind",           FILTER_CHOICE, "v.kind = $",           "cert_issuance|profile_edit"       },
+    {"certificate_id", FILTER_ID,     "v.certificate_id = $", NULL                               },
+    {"requested_by",   FILTER_TEXT,   "v.requested_by = $",   NULL                               },
+};
+
+static const struct resource_sort approval_sorts[] = {
+    {"created_at", NULL, "v.created_at", SORT_TIME},
+};
+
+const struct resource api_approvals = {
+    .name = "approvals",
+    .label = "approval request",
+    .view = "api_approvals",
+    .read = MAY_APPROVAL_READ,
+    .members = approval_members,
+    .filters = approval_filters,
+    .filter_count = ARRAY_SIZE(approval_filters),
+    .sorts = approval_sorts,
+    .sort_count = ARRAY_SIZE(approval_sorts),
+    .scope_profile = "profile_id",
+    .newest_first = true,
+};
+
 static const struct resource *const served[] = {
-    &api_certificates,
-    &api_certificate_versions,
-    &api_issuers,
-    &api_profiles,
+    &api_approvals, &api_certificates, &api_certificate_versions, &api_issuers, &api_profiles,
 };
 
 /* Made once at start and never changed; a child of the worker's root. */
@@ -231,4 +259,14 @@ bool api_list_profiles(struct request *request, struct response *response, struc
 bool api_get_profile(struct request *request, struct response *response, struct fault *fault)
 {
     return get(request, response, &api_profiles, fault);
+}
+
+bool api_list_approvals(struct request *request, struct response *response, struct fault *fault)
+{
+    return list(request, response, &api_approvals, fault);
+}
+
+bool api_get_approval(struct request *request, struct response *response, struct fault *fault)
+{
+    return get(request, response, &api_approvals, fault);
 }

@@ -110,3 +110,17 @@ SELECT p.id::text AS id, p.name::text AS name, p.enabled, p.created_at, p.update
             p.allow_wildcards, p.allow_sha1_csr, p.subject_policy, p.enroll_owner_id,
             p.enroll_team_id, p.enroll_renewal_policy_id, api_time(p.created_at) AS created_at, api_time(p.updated_at) AS updated_at) d) AS doc
   FROM certificate_profiles p;
+
+-- The payload of an edit is base64 of its JSON, as the contract has it. A decision is a new tag.
+DROP VIEW IF EXISTS api_approvals;
+CREATE VIEW api_approvals AS
+SELECT a.id::text AS id, a.state, a.approval_kind AS kind, a.certificate_id::text AS certificate_id,
+       a.profile_id::text AS profile_id, a.requested_by, a.created_at,
+       CASE a.state WHEN 'pending' THEN 1 ELSE 2 END::bigint AS row_version,
+       (SELECT json_strip_nulls(row_to_json(d)) FROM (SELECT
+            a.id, a.approval_kind AS kind, a.certificate_id, a.job_id, a.profile_id, a.requested_by,
+            a.state, a.decided_by, api_time(a.decided_at) AS decided_at, a.decision_note,
+            nullif(a.metadata, '{}') AS metadata,
+            translate(encode(convert_to(a.payload::text, 'UTF8'), 'base64'), E'\n', '') AS payload,
+            api_time(a.created_at) AS created_at, api_time(a.updated_at) AS updated_at) d) AS doc
+  FROM issuance_approval_requests a;

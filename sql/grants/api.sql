@@ -1,10 +1,11 @@
 -- certctl-api: reads views, and the tables that it writes; what it may know of a key is the answer
 -- of auth_admit.
-GRANT SELECT ON api_certificates, api_certificate_versions, api_issuers, api_profiles TO certctl_api;
+GRANT SELECT ON api_certificates, api_certificate_versions, api_issuers, api_profiles, api_approvals TO certctl_api;
 -- What the API writes, it reads under the row's lock: these tables' columns, all of which the views
 -- show.
 GRANT SELECT, INSERT, UPDATE, DELETE ON certificate_profiles TO certctl_api;
 GRANT SELECT ON role_permissions, permissions TO certctl_api;
+GRANT EXECUTE ON FUNCTION approval_decide TO certctl_api;
 GRANT EXECUTE ON FUNCTION auth_admit, api_time, json_pick, api_redact TO certctl_api;
 -- CAs: it asks, and ends; what begins one is approved on the signer's host (04 section 5.2).
 GRANT SELECT ON api_intermediates, api_ca_requests TO certctl_api;

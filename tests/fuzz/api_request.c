@@ -1,5 +1,6 @@
 /* tests/fuzz/api_request.c: any target and Authorization header to the REST API, for a key that the
- * database knows. First line the target, second the header, third If-None-Match, fourth Prefer. */
+ * database knows. First line the target, second the header, third If-None-Match, fourth Prefer,
+ * fifth Origin; what is left is the body of a POST. */
 #include <assert.h>
 
 #include "../unit/web/rig.h"
@@ -40,6 +41,9 @@ static struct fake_column columns[] = {
     {"last_id",     "mc-1"                },
     {"tag",         "\"1\""               },
     {"doc",         "{\"id\":\"mc-1\"}"   },
+    {"outcome",     "decided"             },
+    {"decided_by",  "a-1"                 },
+    {"job_status",  "Running"             },
 };
 
 static void set_columns(TALLOC_CTX *ctx)
@@ -100,9 +104,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct rig *rig = api_rig(ctx);
 
     set_columns(ctx);
-    rig_ask(rig, "GET", take_line(ctx, &at));
+    char *target = take_line(ctx, &at);
+    rig_ask(rig, "GET", target);
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         rig_set(rig, names[i], take_line(ctx, &at));
+    columns[9].value = "cert.read";
+    if (*at) {
+        rig_set(rig, "REQUEST_METHOD", "POST");
+        rig_body(rig, at);
+        columns[9].value = text_ends(target, "/reject") ? "approval.reject" : "approval.approve";
+    }
     rig_serve(rig);
     fake_responder->finish(rig->request, &rig->response);
     assert(rig->response.started && rig->response.status >= 200 && rig->response.status <= 599);
