@@ -65,6 +65,9 @@ route_handler api_revoke_intermediate;
 /* Handlers: verbs for one certificate. */
 route_handler api_revoke_certificate;
 route_handler api_unrevoke_certificate;
+/* And for many. */
+route_handler api_bulk_revoke;
+route_handler api_est_bulk_revoke;
 
 /* A fault of ours is told in the words of the route, "Failed to …"; others stay. Returns false. */
 bool api_failed(struct fault *fault, const char *words);

@@ -92,7 +92,7 @@ END $$;
 --                     no further one can appear. Or the first is not what p_again says. Read again
 --          bad_nonce  replay
 --
--- written: those of the versions that are revoked now and were not, or not so.
+-- written: those of the versions that are revoked now and were not, or not so; in the order given.
 -- refresh: what web servers may have kept of OCSP, one text a revocation: issuer, serial, and the four
 -- hashes by which requests name the CA.
 CREATE OR REPLACE FUNCTION revoke_commit(
@@ -170,8 +170,8 @@ BEGIN
       LEFT JOIN certificate_profiles p ON p.id = m.certificate_profile_id
         ON CONFLICT DO NOTHING
     RETURNING id)
-  SELECT array_agg(n.id), array_agg(n.version) INTO done, written
-    FROM unnest(p_versions, p_ids) AS n (version, id) JOIN entered ON entered.id = n.id;
+  SELECT array_agg(n.id), array_agg(n.version ORDER BY n.place) INTO done, written
+    FROM unnest(p_versions, p_ids) WITH ORDINALITY AS n (version, id, place) JOIN entered ON entered.id = n.id;
   IF done IS NULL AND blocked = 0 THEN
     outcome := 'already';
     RETURN;
@@ -274,4 +274,46 @@ CREATE OR REPLACE FUNCTION revocation_entered(p_id text)
   RETURNS boolean LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
   RETURN EXISTS (SELECT 1 FROM certificate_revocations WHERE id = p_id);
+END $$;
+
+-- bulk_revocables: certificates with their newest versions, in the order of their ids, from the one after
+-- p_after. A criterion that is NULL says nothing. Both scopes NULL: the asker may revoke all.
+CREATE OR REPLACE FUNCTION bulk_revocables(
+  p_after text, p_limit int, p_ids text[], p_profile text, p_owner text, p_agent text, p_issuer text, p_team text,
+  p_source text, p_scope_profiles text[], p_scope_issuers text[])
+  RETURNS TABLE (certificate_id text, status text, version_id text, serial_number text)
+  LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+BEGIN
+  RETURN QUERY
+    SELECT m.id::text, m.status::text, v.id::text, v.serial_number::text
+      FROM managed_certificates m
+      LEFT JOIN certificate_versions v ON v.id = m.current_version_id
+     WHERE m.id > p_after
+       AND (p_ids IS NULL OR m.id = ANY (p_ids))
+       AND (p_profile IS NULL OR m.certificate_profile_id = p_profile)
+       AND (p_owner IS NULL OR m.owner_id = p_owner)
+       AND (p_issuer IS NULL OR m.issuer_id = p_issuer)
+       AND (p_team IS NULL OR m.team_id = p_team)
+       AND (p_source IS NULL OR m.source = p_source)
+       AND (p_agent IS NULL OR EXISTS (
+              SELECT 1 FROM certificate_target_mappings t JOIN deployment_targets d ON d.id = t.target_id
+               WHERE t.certificate_id = m.id AND d.agent_id = p_agent AND d.retired_at IS NULL AND d.deleted_at IS NULL))
+       AND (p_scope_profiles IS NULL AND p_scope_issuers IS NULL OR m.certificate_profile_id = ANY (p_scope_profiles)
+            OR m.issuer_id = ANY (p_scope_issuers))
+     ORDER BY m.id
+     LIMIT p_limit;
+END $$;
+
+-- Those of the ids that are no certificate of which the asker may know.
+CREATE OR REPLACE FUNCTION bulk_unknown(p_ids text[], p_scope_profiles text[], p_scope_issuers text[])
+  RETURNS text[] LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+  RETURN ARRAY(
+    SELECT DISTINCT n.id FROM unnest(p_ids) AS n (id)
+     WHERE NOT EXISTS (
+       SELECT 1 FROM managed_certificates m
+        WHERE m.id = n.id
+          AND (p_scope_profiles IS NULL AND p_scope_issuers IS NULL OR m.certificate_profile_id = ANY (p_scope_profiles)
+               OR m.issuer_id = ANY (p_scope_issuers)))
+     ORDER BY n.id);
 END $$;

@@ -12,4 +12,5 @@ GRANT SELECT ON api_intermediates, api_ca_requests TO certctl_api;
 GRANT INSERT (id, kind, issuer_id, body, requested_by, request_id, fields_sha256), SELECT ON ca_requests TO certctl_api;
 GRANT EXECUTE ON FUNCTION ca_retire, ca_revoke TO certctl_api;
 -- Revocation: the functions write, with their owner's rights.
-GRANT EXECUTE ON FUNCTION revocable_find, revoke_commit, unrevoke_commit, revocation_entered TO certctl_api;
+GRANT EXECUTE ON FUNCTION revocable_find, revocable_others, revoke_commit, unrevoke_commit, revocation_entered,
+  bulk_revocables, bulk_unknown TO certctl_api;

@@ -507,3 +507,204 @@ class Races(RevokeTest):
         self.assertIn("Retry-After", answer.headers)
         self.assertIsNone(self.reason(leaf))
         self.assertDone(self.post(f"/certificates/{certificate}/revoke", {"reason": "superseded"}))
+
+
+class Bulk(RevokeTest):
+
+    seconds = 90
+    ZERO = {"total_matched": 0, "total_revoked": 0, "total_skipped": 0, "total_failed": 0}
+
+    def many(self, tag, count, profile="prof-test", source="API", status="Active", version=True):
+        """Certificates with a version each, as if issued; an owner and a team of their own."""
+        self.stack.sql(f"""
+            INSERT INTO teams (id, name) VALUES ('t-{tag}', '{tag}') ON CONFLICT DO NOTHING;
+            INSERT INTO owners (id, name, team_id) VALUES ('o-{tag}', '{tag}', 't-{tag}') ON CONFLICT DO NOTHING;
+            INSERT INTO managed_certificates (id, name, common_name, owner_id, team_id, issuer_id, renewal_policy_id, certificate_profile_id,
+                                              status, source, expires_at, revoked_at)
+            SELECT 'mc-{tag}-' || n, '{tag} ' || n, '{tag}' || n || '.example', 'o-{tag}', 't-{tag}', 'iss-local', 'rp-none', '{profile}', '{status}',
+                   '{source}', now() + interval '30 d', CASE '{status}' WHEN 'Revoked' THEN now() END FROM generate_series(1, {count}) n""")
+        if version:
+            self.stack.sql(f"""
+                INSERT INTO certificate_versions (id, certificate_id, issuer_id, serial_number, not_before, not_after, fingerprint_sha256, spki_sha256,
+                                                  ca_id, pem_chain)
+                SELECT 'cv-{tag}-' || n, 'mc-{tag}-' || n, 'iss-local', 'b' || left(encode(sha256(('{tag}' || n)::bytea), 'hex'), 30), now() - interval '1 d',
+                       now() + interval '30 d', encode(sha256(('f{tag}' || n)::bytea), 'hex'), encode(sha256(('k{tag}' || n)::bytea), 'hex'),
+                       (SELECT id FROM issuing_cas WHERE issuer_id = 'iss-local'), '' FROM generate_series(1, {count}) n;
+                UPDATE managed_certificates SET current_version_id = replace(id, 'mc-', 'cv-') WHERE owner_id = 'o-{tag}'""")
+
+    def bulk(self, body, est=False, **options):
+        return self.post(("/est" if est else "") + "/certificates/bulk-revoke", body, **options)
+
+    def assertTotals(self, answer, matched, revoked, skipped=0, failed=0, **more):
+        self.assertEqual(answer.status, 200, answer)
+        self.assertEqual(answer.json, {"total_matched": matched, "total_revoked": revoked, "total_skipped": skipped, "total_failed": failed, **more})
+
+    def revoked(self, tag):
+        return int(self.stack.value(f"SELECT count(*) FROM certificate_revocations WHERE certificate_id IN (SELECT id FROM managed_certificates "
+                                    f"WHERE owner_id = 'o-{tag}')"))
+
+    def whole(self, tag, count, reason):
+        """Each certificate has one revocation with its entry, one audit row and two notices."""
+        self.assertEqual(self.stack.sql(f"""
+            SELECT count(*), count(DISTINCT m.id), count(*) FILTER (WHERE r.reason = '{reason}' AND r.crl_entry_der IS NOT NULL),
+                   count(*) FILTER (WHERE m.status = 'Revoked' AND m.revocation_reason = '{reason}'),
+                   sum((SELECT count(*) FROM notification_events n WHERE n.certificate_id = m.id)),
+                   (SELECT count(*) FROM audit_events a WHERE a.action = 'certificate_revoked' AND a.resource_id LIKE 'mc-{tag}-%'),
+                   (SELECT count(DISTINCT a.resource_id) FROM audit_events a WHERE a.action = 'certificate_revoked' AND a.resource_id LIKE 'mc-{tag}-%')
+              FROM managed_certificates m LEFT JOIN certificate_revocations r ON r.certificate_id = m.id WHERE m.owner_id = 'o-{tag}'"""),
+                         [[str(n) for n in (count, count, count, count, 2 * count, count, count)]])
+
+    def short_ocsp(self, serial):
+        answer = self.raw("GET", f"/.well-known/pki/ocsp/iss-local/{serial}")
+        self.assertEqual(answer.status, 200, answer)
+        return ocsp.load_der_ocsp_response(answer.body).certificate_status
+
+    def test_bodies(self):
+        self.many("body", 1)
+        need = "(profile_id, owner_id, agent_id, issuer_id, team_id, or certificate_ids)"
+        narrower = f"At least one narrower criterion is required {need}; EST bulk-revoke is implicitly Source-scoped to EST"
+        for est in (False, True):
+            for body, message in (({"owner_id": "o-body"}, "Revocation reason is required"), ({"reason": "", "owner_id": "o-body"}, "Revocation reason is required"),
+                                  ({"reason": "x y", "owner_id": "o-body"}, "Invalid revocation reason: x y"),
+                                  ({"reason": "superseded"}, narrower if est else f"At least one filter criterion is required {need}"),
+                                  ({"reason": "superseded", "owner_id": "", "certificate_ids": []}, narrower if est else f"At least one filter criterion is required {need}"),
+                                  ({"reason": "superseded", "filter": {}}, narrower if est else f"At least one filter criterion is required {need}")):
+                with self.subTest(body, est=est):
+                    self.assertRefused(self.bulk(body, est), 400, "invalid", message)
+            for body in ({"reason": 1, "owner_id": "o-body"}, {"reason": "superseded", "owner_id": 1}, {"reason": "superseded", "certificate_ids": "mc"},
+                         {"reason": "superseded", "certificate_ids": [1]}, {"reason": "superseded", "filter": []}, {"reason": "superseded", "owner_id": "o-body", "dry_run": 1}):
+                with self.subTest(body, est=est):
+                    self.assertRefused(self.bulk(body, est), 400, "invalid")
+            for body in (None, b"{", b"[]"):
+                self.assertRefused(self.bulk(body, est), 400, "malformed")
+            for role in ("r-operator", "r-viewer"):
+                self.assertRefused(self.bulk({"reason": "superseded", "owner_id": "o-body"}, est, key=self.key(role)), 403, "forbidden")
+        self.assertEqual(self.revoked("body"), 0)
+        self.assertEqual(self.get("/certificates/bulk-revoke").status, 405)
+
+    def test_criteria(self):
+        self.many("crit", 6)
+        self.stack.sql("UPDATE managed_certificates SET certificate_profile_id = 'prof-other' WHERE id IN ('mc-crit-1', 'mc-crit-2')")
+        self.stack.sql("INSERT INTO certificate_target_mappings (certificate_id, target_id) VALUES ('mc-crit-3', 'tgt-walk')")
+        for body, matched in (({"owner_id": "o-crit"}, 6), ({"team_id": "t-crit"}, 6), ({"owner_id": "o-crit", "profile_id": "prof-other"}, 2),
+                              ({"owner_id": "o-crit", "issuer_id": "iss-local"}, 6), ({"owner_id": "o-crit", "issuer_id": "iss-none"}, 0),
+                              ({"owner_id": "o-crit", "agent_id": "agent-walk"}, 1), ({"owner_id": "o-crit", "certificate_ids": ["mc-crit-4", "mc-walk-1"]}, 1),
+                              ({"filter": {"owner_id": "o-crit", "profile_id": "prof-other"}}, 2), ({"owner_id": "o-crit", "filter": {"profile_id": "prof-other"}}, 2),
+                              ({"certificate_ids": ["mc-crit-5", "mc-crit-5", "mc-crit-6"]}, 2)):
+            with self.subTest(body):
+                answer = self.bulk({"reason": "superseded", "dry_run": True, **body})
+                self.assertEqual((answer.json["total_matched"], answer.json["total_revoked"]), (matched, matched), answer)
+                self.assertEqual(len(answer.json["certificate_ids"]), matched)
+        self.assertEqual(self.revoked("crit"), 0)
+        self.assertTotals(self.bulk({"reason": "superseded", "owner_id": "o-crit", "profile_id": "prof-other"}), 2, 2)
+        self.assertEqual(self.revoked("crit"), 2)
+
+    def test_skipped_and_failed(self):
+        self.many("skip", 6)
+        self.stack.sql("UPDATE managed_certificates SET status = 'Archived' WHERE id = 'mc-skip-1';"
+                       "UPDATE managed_certificates SET current_version_id = NULL WHERE id = 'mc-skip-2'")
+        self.assertEqual(self.post("/certificates/mc-skip-3/revoke").status, 200)
+        answer = self.bulk({"reason": "superseded", "certificate_ids": [f"mc-skip-{n}" for n in range(1, 7)] + ["mc-nope", "a b", ""]})
+        self.assertEqual([answer.json[f"total_{word}"] for word in ("matched", "revoked", "skipped", "failed")], [9, 3, 2, 4])
+        self.assertEqual(answer.json["errors"], [{"certificate_id": "", "error": "certificate not found"}, {"certificate_id": "a b", "error": "certificate not found"},
+                                                 {"certificate_id": "mc-nope", "error": "certificate not found"},
+                                                 {"certificate_id": "mc-skip-2", "error": "certificate has no issued version"}])
+        self.assertEqual(self.state("mc-skip-3"), ["Revoked", "unspecified"])
+        audits = self.stack.sql(f"SELECT action, actor, details FROM audit_events WHERE request_id = '{answer.headers['X-Request-ID']}' AND resource_id = 'bulk'")
+        self.assertEqual([row[:2] for row in audits], [["bulk_revocation_initiated", self.keys["r-admin"][2]]])
+        self.assertEqual(json.loads(audits[0][2]), {"reason": "superseded", "criteria": {"certificate_ids": 9}, "total_matched": 9, "total_revoked": 3,
+                                                    "total_skipped": 2, "total_failed": 4})
+
+    def test_est(self):
+        self.many("est", 3, source="EST")
+        self.many("est2", 2, source="API")
+        answer = self.bulk({"reason": "cessationOfOperation", "issuer_id": "iss-local", "certificate_ids": ["mc-est-1", "mc-est-2", "mc-est2-1"]}, est=True)
+        self.assertTotals(answer, 2, 2)
+        self.assertEqual((self.revoked("est"), self.revoked("est2")), (2, 0))
+        self.assertEqual(self.stack.sql(f"SELECT action, details->'criteria'->>'source' FROM audit_events WHERE request_id = '{answer.headers['X-Request-ID']}' "
+                                        "AND resource_id = 'bulk' ORDER BY action"), [["bulk_revocation_initiated", "EST"], ["est_bulk_revoke", "EST"]])
+        self.assertTotals(self.bulk({"reason": "cessationOfOperation", "owner_id": "o-est"}, est=True), 3, 1, 2)
+
+    def test_scoped_grant(self):
+        """What lies outside of it is not found."""
+        self.many("narrow", 4)
+        self.stack.sql("UPDATE managed_certificates SET certificate_profile_id = 'prof-other' WHERE id IN ('mc-narrow-1', 'mc-narrow-2')")
+        key, _, name = self.new_key("--role=r-admin")
+        self.stack.sql(f"UPDATE actor_roles SET scope_type = 'profile', scope_id = 'prof-other' WHERE actor_id = '{name}'")
+        answer = self.bulk({"reason": "superseded", "certificate_ids": ["mc-narrow-1", "mc-narrow-3"]}, key=key)
+        self.assertTotals(answer, 2, 1, 0, 1, errors=[{"certificate_id": "mc-narrow-3", "error": "certificate not found"}])
+        self.assertTotals(self.bulk({"reason": "superseded", "owner_id": "o-narrow"}, key=key), 2, 1, 1)
+        self.assertEqual(self.revoked("narrow"), 2)
+
+    def test_compromise(self):
+        """The siblings of each key go along, and no key is used again."""
+        self.many("comp", 3)
+        self.many("sib", 2)
+        self.stack.sql("UPDATE certificate_versions SET spki_sha256 = (SELECT spki_sha256 FROM certificate_versions WHERE id = 'cv-comp-1') WHERE id = 'cv-sib-1'")
+        self.assertTotals(self.bulk({"reason": "keyCompromise", "owner_id": "o-comp"}), 3, 3)
+        self.assertEqual((self.revoked("comp"), self.revoked("sib"), self.state("mc-sib-1")), (3, 1, ["Revoked", "keyCompromise"]))
+        self.assertEqual(self.stack.value("SELECT count(*) FROM blocked_keys WHERE spki_sha256 IN (SELECT spki_sha256 FROM certificate_versions WHERE "
+                                          "certificate_id LIKE 'mc-comp-%')"), "3")
+
+    def test_a_failing_batch(self):
+        """One that cannot be entered does not keep back the others of its batch."""
+        self.many("fail", 7)
+        self.stack.sql("""CREATE FUNCTION test_refuse_one() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                              IF NEW.certificate_id = 'mc-fail-4' THEN RAISE 'no'; END IF; RETURN NEW; END $$;
+                          CREATE TRIGGER test_refuse_one BEFORE INSERT ON certificate_revocations FOR EACH ROW EXECUTE FUNCTION test_refuse_one()""")
+        try:
+            answer = self.bulk({"reason": "superseded", "owner_id": "o-fail"})
+        finally:
+            self.stack.sql("DROP FUNCTION test_refuse_one CASCADE")
+        self.assertTotals(answer, 7, 6, 0, 1, errors=[{"certificate_id": "mc-fail-4", "error": "Failed to revoke certificate"}])
+        self.assertEqual((self.revoked("fail"), self.state("mc-fail-4")[0]), (6, "Active"))
+        self.assertTotals(self.bulk({"reason": "superseded", "owner_id": "o-fail"}), 7, 1, 6)
+        self.whole("fail", 7, "superseded")
+
+    def test_the_database_is_lost(self):
+        """503; what was committed stays, the rest is done by a repetition."""
+        self.many("gone", 1200)
+        answers = []
+        thread = threading.Thread(target=lambda: answers.append(self.bulk({"reason": "superseded", "owner_id": "o-gone"})))
+        waiting = "FROM pg_stat_activity WHERE usename = 'certctl_api' AND wait_event_type = 'Lock'"
+        last = self.stack.value("SELECT max(id COLLATE \"C\") FROM managed_certificates WHERE owner_id = 'o-gone'")
+        with self.stack.holding(f"SELECT 1 FROM managed_certificates WHERE id = '{last}' FOR UPDATE"):
+            thread.start()
+            self.stack.wait(lambda: self.stack.value(f"SELECT count(*) {waiting}") == "1", what="the last batch waits")
+            self.stack.sql(f"SELECT pg_terminate_backend(pid) {waiting}")
+        thread.join()
+        self.assertRefused(answers[0], 503, "unavailable")
+        done = self.revoked("gone")
+        self.assertEqual(done, 1000)
+        self.assertTotals(self.bulk({"reason": "superseded", "owner_id": "o-gone"}), 1200, 200, 1000)
+        self.whole("gone", 1200, "superseded")
+
+    def test_ten_thousand(self):
+        """Killed half-way and repeated: nothing twice, nothing left; one CRL for what the second call did."""
+        self.many("mass", 10000)
+        answers = []
+        thread = threading.Thread(target=lambda: answers.append(self.bulk({"reason": "superseded", "owner_id": "o-mass"})))
+        thread.start()
+        self.stack.wait(lambda: self.revoked("mass") >= 2000, 60, "some are done")
+        self.stack.kill("certctl-api")
+        thread.join()
+        self.assertEqual(answers[0].status, 502, answers[0])
+        self.stack.wait(lambda: self.stack.value("SELECT count(*) FROM pg_stat_activity WHERE usename = 'certctl_api' AND state = 'active'") == "0",
+                        what="the orphaned session is gone")
+        done = self.revoked("mass")
+        self.assertTrue(2000 <= done < 10000 and done % 500 == 0, done)
+        self.stack.wait(lambda: self.stack.value("SELECT count(*) FROM ca_instances WHERE crl_dirty_since IS NOT NULL") == "0", what="its list is made")
+        before = int(self.stack.value("SELECT sum(crl_number) FROM ca_instances"))
+        self.assertTotals(self.bulk({"reason": "superseded", "owner_id": "o-mass"}), 10000, 10000 - done, done)
+        self.whole("mass", 10000, "superseded")
+        self.stack.wait(lambda: self.stack.value("SELECT count(*) FROM ca_instances WHERE crl_dirty_since IS NOT NULL") == "0", what="the list is made")
+        self.assertEqual(int(self.stack.value("SELECT sum(crl_number) FROM ca_instances")), before + 1)
+        serials = [row[0] for row in self.stack.sql("SELECT serial_number FROM certificate_versions WHERE id LIKE 'cv-mass-%' AND id LIKE '%7'")]
+        for serial in serials[::100]:
+            self.assertEqual(self.short_ocsp(serial), ocsp.OCSPCertStatus.REVOKED)
+
+        def listed():
+            crl = x509.load_der_x509_crl(self.raw("GET", "/.well-known/pki/crl/iss-local").body)
+            return all(crl.get_revoked_certificate_by_serial_number(int(serial, 16)) for serial in serials)
+        self.stack.wait(listed, what="all stand on the list")
+        self.assertTotals(self.bulk({"reason": "superseded", "owner_id": "o-mass"}), 10000, 0, 10000)
