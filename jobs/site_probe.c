@@ -87,7 +87,8 @@ const char *site_probe(TALLOC_CTX *ctx, const char *where, const char *server_na
     if (fd < 0)
         return NULL;
     if (!tls || SSL_set_fd(tls, fd) != 1 ||
-        (server_name && SSL_set_tlsext_host_name(tls, server_name) != 1) || SSL_connect(tls) != 1) {
+        (server_name && SSL_set_tlsext_host_name(tls, mem_text(ctx, server_name)) != 1) ||
+        SSL_connect(tls) != 1) {
         fault_set(fault, RESOURCE_STATE, NULL, "the site's port cannot be probed");
         return fault_cause_openssl(fault, where);
     }

@@ -28,7 +28,6 @@
 /* 128 N r, and something for scrypt's own. */
 #define SCRYPT_MEMORY(cost) ((UINT64_C(128) * SCRYPT_R << (cost)) + (UINT64_C(1) << 20))
 
-AUTO_DEFINE(EVP_CIPHER_CTX, EVP_CIPHER_CTX_free)
 AUTO_DEFINE(EVP_KDF, EVP_KDF_free)
 AUTO_DEFINE(EVP_KDF_CTX, EVP_KDF_CTX_free)
 
