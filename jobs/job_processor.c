@@ -57,7 +57,8 @@ STATEMENT(processor_failed, "SELECT job_failed($1::text, $2::text, $3::boolean, 
 STATEMENT(processor_waiting, "SELECT count(*) AS waiting FROM jobs WHERE status = 'Pending' AND "
                              "scheduled_at <= now() AND type = 'Issuance' AND csr_pem IS NOT NULL");
 STATEMENT(processor_bypassable,
-          "SELECT id FROM issuance_approval_requests WHERE state = 'pending' ORDER BY created_at");
+          "SELECT id FROM issuance_approval_requests WHERE state = 'pending' AND approval_kind = "
+          "'cert_issuance' ORDER BY created_at");
 /* $1 approval, $2 audit id. */
 STATEMENT(processor_bypass, "SELECT approval_bypass($1::text, $2::text) AS done");
 

@@ -32,6 +32,13 @@ bool api_patch(struct request *request, struct response *response, const struct 
                struct fault *fault);
 bool api_delete(struct request *request, struct response *response, const struct resource *resource,
                 struct fault *fault);
+/* Writes what was decided on, in the caller's transaction; set and principal are filled in. */
+bool api_apply(struct resource_change *change, const char *action, const char *category,
+               struct fault *fault);
+/* An approved edit, in profiles.c. */
+struct approval_outcome;
+bool api_apply_profile(struct request *request, const struct approval_outcome *outcome,
+                       struct fault *fault);
 
 /* Handlers: GET of a list and of one object. */
 route_handler api_list_certificates;
@@ -49,6 +56,8 @@ route_handler api_list_approvals;
 route_handler api_get_approval;
 
 /* Decisions, in approvals.c. */
+/* The plain key of the request, for functions that look themselves whose it is. */
+const char *api_key(struct request *request);
 route_handler api_approve;
 route_handler api_reject;
 route_handler api_approve_job;

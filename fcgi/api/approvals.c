@@ -10,6 +10,11 @@
 
 #define NOTE_MAX 2000
 
+const char *api_key(struct request *request)
+{
+    return credential_from_header(request, request_header(request, "Authorization")).key;
+}
+
 struct wanted_decision {
     const char *note;
     const char *reason; /* what the job's route calls it */
@@ -49,15 +54,35 @@ static bool note_read(struct request *request, bool by_job, const char **ret_not
     return true;
 }
 
+/* One transaction: the decision, and what was approved. */
+static bool record(struct request *request, const struct approval_decision *decision,
+                   const char **ret_by, struct fault *fault)
+{
+    struct approval_outcome outcome = {0};
+    struct fault ignored = {0};
+
+    if (!db_begin(request->db, fault))
+        return false;
+    if (!approval_decide(request, request->db, decision, &outcome, fault)) {
+        if (!outcome.refused || !db_commit(request->db, &ignored))
+            db_rollback(request->db);
+        return false;
+    }
+    *ret_by = outcome.by;
+    if (!outcome.edit_profile || api_apply_profile(request, &outcome, fault))
+        return db_commit(request->db, fault);
+    db_rollback(request->db);
+    approval_edit_failed(request->db, decision->approval_id, outcome.by, fault->detail);
+    return false;
+}
+
 /* The key once more: the database itself looks who that is. */
 static bool decide(struct request *request, bool approve, bool by_job, const char **ret_by,
                    struct fault *fault)
 {
     const char *id = request_captured(request, "id");
-    const struct credential credential = credential_from_header(
-        request, request_header(request, "Authorization"));
     struct approval_decision decision = {
-        .key = credential.key,
+        .key = api_key(request),
         .approval_id = by_job ? NULL : id,
         .job_id = by_job ? id : NULL,
         .approve = approve,
@@ -66,7 +91,7 @@ static bool decide(struct request *request, bool approve, bool by_job, const cha
     };
 
     return note_read(request, by_job, &decision.note, fault) &&
-           approval_decide(request, request->db, &decision, ret_by, fault);
+           record(request, &decision, ret_by, fault);
 }
 
 static bool decide_approval(struct request *request, struct response *response, bool approve,

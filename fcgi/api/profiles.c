@@ -4,6 +4,7 @@
 #include "core/macro.h"
 #include "core/memory.h"
 #include "fcgi/api/api.h"
+#include "lifecycle/approval.h"
 #include "pki/profile.h"
 
 #include "core/banned.h"
@@ -235,19 +236,45 @@ static void check(const struct resource_change *change, struct fault_list *probl
                        "must_staple cannot be combined with allow_short_lived");
 }
 
+static bool wait_for_approval(const struct resource_change *change, struct response *response,
+                              struct fault *fault)
+{
+    struct request *request = change->request;
+    const struct approval_edit edit = {
+        .key = api_key(request),
+        .profile_id = change->id,
+        .payload = json_to_text(request, change->row),
+        .row_version = change->row_version,
+        .source_ip = request->settings->audit_record_ip ? request->remote_addr : NULL,
+        .request_id = request->request_id,
+    };
+    const char *id = approval_open_edit(request, request->db, &edit, fault);
+
+    if (!id)
+        return false;
+    json_t *body = json_object();
+    json_set_text(body, "status", "pending_approval");
+    json_set_text(body, "pending_approval_id", id);
+    json_set_text(body, "message",
+                  "profile edit requires approval (see /v1/approvals/{id}/approve)");
+    return response_json(response, 202, body);
+}
+
 /* The one place that decides between "now" and "when a second person has agreed" (04 section 13.5).
- * While nobody can agree, a profile that asks for two is not edited by one. */
+ * Requests for approvals outlive their decision and refer to their profile: where there must be
+ * one, nothing can be deleted. */
 static bool gate(const struct resource_change *change, struct response *response,
                  struct fault *fault)
 {
     const bool was = json_is_true(json_object_get(change->stored, "requires_approval"));
     const bool will = json_is_true(json_object_get(change->row, "requires_approval"));
 
-    (void)response;
     if (change->verb == RESOURCE_CREATE || (!was && !will))
         return true;
-    return fault_set(fault, RESOURCE_STATE, NULL,
-                     "profile edit requires approval, which this server does not take yet");
+    if (change->verb == RESOURCE_DELETE)
+        return fault_set(fault, RESOURCE_STATE, NULL,
+                         "Cannot delete profile: it requires approval; disable it by an edit");
+    return wait_for_approval(change, response, fault);
 }
 
 static const struct resource_constraint constraints[] = {
@@ -318,4 +345,24 @@ bool api_patch_profile(struct request *request, struct response *response, struc
 bool api_delete_profile(struct request *request, struct response *response, struct fault *fault)
 {
     return api_delete(request, response, &api_profiles, fault);
+}
+
+bool api_apply_profile(struct request *request, const struct approval_outcome *outcome,
+                       struct fault *fault)
+{
+    struct resource_change change = {
+        .request = request,
+        .resource = &api_profiles,
+        .verb = RESOURCE_UPDATE,
+        .id = outcome->edit_profile,
+        .row_version = outcome->edit_version,
+    };
+
+    json_t *row = json_loads(outcome->edit_payload, 0, NULL);
+    if (!json_is_object(row)) {
+        json_decref(row);
+        return fault_set(fault, INTERNAL, NULL, "the pending edit cannot be read");
+    }
+    change.row = mem_adopt(request, row, json_decref);
+    return api_apply(&change, "profile.edit_applied", "config", fault);
 }

@@ -225,6 +225,16 @@ bool api_delete(struct request *request, struct response *response, const struct
     return resource_delete(request, response, made, resource, &api->principal, fault);
 }
 
+bool api_apply(struct resource_change *change, const char *action, const char *category,
+               struct fault *fault)
+{
+    const struct api_request *api = change->request->protocol;
+
+    change->set = made;
+    change->principal = &api->principal;
+    return resource_apply(change, action, category, fault);
+}
+
 bool api_list_certificates(struct request *request, struct response *response, struct fault *fault)
 {
     return list(request, response, &api_certificates, fault);

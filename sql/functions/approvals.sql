@@ -105,6 +105,44 @@ BEGIN
    WHERE o.id = w.owner_id;
 END $$;
 
+-- A pending edit of a profile, which the caller's transaction has locked (04 section 13.5).
+-- outcome: open | nobody | forbidden | waits (one edit of a profile at a time)
+CREATE OR REPLACE FUNCTION approval_open_edit(p_key text, p_session text, p_csrf text, p_id text, p_profile text,
+                                              p_payload jsonb, p_version bigint, p_audit text, p_audit_edit text,
+                                              p_mail text, p_source_ip inet, p_request text, OUT outcome text)
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+  who record;
+  a issuance_approval_requests;
+BEGIN
+  SELECT * INTO who FROM auth_actor(p_key, p_session, p_csrf);
+  outcome := CASE WHEN who.actor_id IS NULL THEN 'nobody'
+                  WHEN NOT auth_may(who.actor_id, who.actor_type, 'profile.edit', p_profile, NULL) THEN 'forbidden' END;
+  IF outcome IS NOT NULL THEN
+    RETURN;
+  END IF;
+  INSERT INTO issuance_approval_requests (id, approval_kind, profile_id, requested_by, requested_by_user_id, payload,
+                                          base_row_version)
+  VALUES (p_id, 'profile_edit', p_profile, who.actor_id, who.user_id, p_payload, p_version)
+  ON CONFLICT (profile_id) WHERE state = 'pending' AND approval_kind = 'profile_edit' DO NOTHING
+  RETURNING * INTO a;
+  IF a.id IS NULL THEN
+    outcome := 'waits';
+    RETURN;
+  END IF;
+  PERFORM approval_audit(a, p_audit, who.actor_id, who.actor_type, 'approval_profile_edit_requested', NULL, NULL,
+                         p_source_ip, p_request);
+  INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, details, event_category, source_ip,
+                            request_id)
+  VALUES (p_audit_edit, who.actor_id, who.actor_type, 'profile.edit_request', 'certificate_profile', p_profile,
+          jsonb_build_object('approval_id', p_id), 'config', p_source_ip, p_request);
+  INSERT INTO notification_events (id, type, channel, recipient, message, severity, subject, payload)
+  VALUES (p_mail, 'ApprovalRequested', 'Email', '',
+          format('[APPROVAL] %s asks for an edit of profile %s. Request: %s.', who.actor_id, p_profile, p_id),
+          'informational', 'An edit of a profile waits for approval', jsonb_build_object('approval_id', p_id));
+  outcome := 'open';
+END $$;
+
 -- The request with everything that its decision touches, locked in the order of all. NULL: there is none.
 CREATE OR REPLACE FUNCTION approval_lock(p_id text) RETURNS issuance_approval_requests
   LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
@@ -177,10 +215,13 @@ END $$;
 --          owner       by the job: its certificate's owner does not approve
 --          already     decided otherwise, or by somebody else
 --          job_state   the job waits for nothing; job_status says where it is
+--          profile_changed  the profile is not what the edit was made of
+-- edit_profile, edit_payload, edit_version: what was approved just now, for the caller to write in this transaction.
 CREATE OR REPLACE FUNCTION approval_decide(
   p_key text, p_session text, p_csrf text, p_approval text, p_job text, p_approve boolean, p_note text,
   p_audit text, p_source_ip inet, p_request text,
-  OUT outcome text, OUT approval_id text, OUT decided_by text, OUT job_status text)
+  OUT outcome text, OUT approval_id text, OUT decided_by text, OUT job_status text,
+  OUT edit_profile text, OUT edit_payload text, OUT edit_version bigint)
   LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
   who record;
@@ -227,6 +268,16 @@ BEGIN
     outcome := CASE WHEN a.state = verdict AND a.decided_by = who.actor_id THEN 'decided' ELSE 'already' END;
     RETURN;
   END IF;
+  IF a.approval_kind = 'profile_edit' AND p_approve THEN
+    SELECT p.id, a.payload, p.row_version INTO edit_profile, edit_payload, edit_version
+      FROM certificate_profiles p WHERE p.id = a.profile_id AND p.row_version = a.base_row_version;
+    IF edit_profile IS NULL THEN
+      outcome := 'profile_changed';
+      PERFORM approval_audit(a, p_audit, who.actor_id, who.actor_type, 'approval_profile_apply_failed', verdict, p_note,
+                             p_source_ip, p_request);
+      RETURN;
+    END IF;
+  END IF;
   IF NOT approval_settle(a, verdict, who.actor_id, p_note,
                          CASE WHEN p_job IS NULL THEN 'approval rejected: ' || coalesce(p_note, '')
                               ELSE coalesce('rejected: ' || nullif(p_note, ''), 'rejected by user') END) THEN
@@ -269,14 +320,15 @@ BEGIN
   RETURN true;
 END $$;
 
--- certctl-job-job-processor, under CERTCTL_APPROVAL_BYPASS alone: nobody has to agree (04 section 13.6). The setting is
+-- certctl-job-job-processor, for issuances and under CERTCTL_APPROVAL_BYPASS alone: nobody has to agree (04 section 13.6). The setting is
 -- the job's to read, so that no responder can bypass anything.
 CREATE OR REPLACE FUNCTION approval_bypass(p_id text, p_audit text)
   RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
   a issuance_approval_requests := approval_lock(p_id);
 BEGIN
-  IF a.state IS DISTINCT FROM 'pending' OR NOT approval_settle(a, 'approved', 'system-bypass', NULL, NULL) THEN
+  IF a.state IS DISTINCT FROM 'pending' OR a.approval_kind <> 'cert_issuance'
+     OR NOT approval_settle(a, 'approved', 'system-bypass', NULL, NULL) THEN
     RETURN false;
   END IF;
   a.state := 'approved';

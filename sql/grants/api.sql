@@ -5,7 +5,7 @@ GRANT SELECT ON api_certificates, api_certificate_versions, api_issuers, api_pro
 -- show.
 GRANT SELECT, INSERT, UPDATE, DELETE ON certificate_profiles TO certctl_api;
 GRANT SELECT ON role_permissions, permissions TO certctl_api;
-GRANT EXECUTE ON FUNCTION approval_decide TO certctl_api;
+GRANT EXECUTE ON FUNCTION approval_decide, approval_open_edit TO certctl_api;
 GRANT EXECUTE ON FUNCTION auth_admit, api_time, json_pick, api_redact TO certctl_api;
 -- CAs: it asks, and ends; what begins one is approved on the signer's host (04 section 5.2).
 GRANT SELECT ON api_intermediates, api_ca_requests TO certctl_api;

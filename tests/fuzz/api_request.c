@@ -20,30 +20,34 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct fake_column columns[] = {
-    {"key_hash",    NULL                  },
-    {"verdict",     "ok"                  },
-    {"actor_id",    "a-1"                 },
-    {"actor_type",  "User"                },
-    {"agent_id",    NULL                  },
-    {"retry_after", "0"                   },
-    {"rbac_epoch",  "1"                   },
-    {"roles",       "r-admin\tglobal"     },
-    {"role_id",     "r-admin"             },
-    {"permission",  "cert.read"           },
-    {"scope_type",  "global"              },
-    {"scope_id",    NULL                  },
-    {"found",       "t"                   },
-    {"allowed",     "t"                   },
-    {"data",        "{\"id\":\"mc-1\"}"   },
-    {"more",        "t"                   },
-    {"total",       "7"                   },
-    {"last_key",    "2027-01-01T00:00:00Z"},
-    {"last_id",     "mc-1"                },
-    {"tag",         "\"1\""               },
-    {"doc",         "{\"id\":\"mc-1\"}"   },
-    {"outcome",     "decided"             },
-    {"decided_by",  "a-1"                 },
-    {"job_status",  "Running"             },
+    {"key_hash",     NULL                  },
+    {"verdict",      "ok"                  },
+    {"actor_id",     "a-1"                 },
+    {"actor_type",   "User"                },
+    {"agent_id",     NULL                  },
+    {"retry_after",  "0"                   },
+    {"rbac_epoch",   "1"                   },
+    {"roles",        "r-admin\tglobal"     },
+    {"role_id",      "r-admin"             },
+    {"permission",   "cert.read"           },
+    {"scope_type",   "global"              },
+    {"scope_id",     NULL                  },
+    {"found",        "t"                   },
+    {"allowed",      "t"                   },
+    {"data",         "{\"id\":\"mc-1\"}"   },
+    {"more",         "t"                   },
+    {"total",        "7"                   },
+    {"last_key",     "2027-01-01T00:00:00Z"},
+    {"last_id",      "mc-1"                },
+    {"tag",          "\"1\""               },
+    {"doc",          "{\"id\":\"mc-1\"}"   },
+    {"outcome",      "decided"             },
+    {"decided_by",   "a-1"                 },
+    {"job_status",   "Running"             },
+    {"edit_profile", NULL                  },
+    {"edit_payload", NULL                  },
+    {"needed",       "f"                   },
+    {"edit_version", NULL                  },
 };
 
 static void set_columns(TALLOC_CTX *ctx)
@@ -101,9 +105,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                         "HTTP_ORIGIN"};
     AUTO(TALLOC_CTX) *ctx = talloc_new(NULL);
     const char *at = mem_text_n(ctx, (const char *)data, size);
-    struct rig *rig = api_rig(ctx);
 
     set_columns(ctx);
+    struct rig *rig = api_rig(ctx);
     char *target = take_line(ctx, &at);
     rig_ask(rig, "GET", target);
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)

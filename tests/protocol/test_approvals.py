@@ -1,4 +1,5 @@
 """Two persons for one certificate (04 section 13): the gate, decisions, who may make them, and what becomes of them."""
+import base64
 import hashlib
 import json
 import os
@@ -112,11 +113,12 @@ class ApprovalTest(ProtocolTest):
         return [row[0] for row in self.stack.sql(f"SELECT action FROM audit_events WHERE resource_type = 'approval_request' "
                                                  f"AND resource_id = '{approval}' ORDER BY seq")]
 
-    def run_job(self, name):
+    def run_job(self, name, **more):
         """One run as certctl-tick would start it, at once."""
         environment = {"PATH": "/usr/bin:/bin", "PGUSER": "certctl_jobs"}
         with open(os.path.join(self.stack.dir, "certctl.env"), encoding="utf-8") as lines:
             environment.update(line.rstrip("\n").split("=", 1) for line in lines if line.strip() and not line.startswith("#"))
+        environment.update(more)
         command = [os.path.join(self.stack.dir, "bin", f"certctl-job-{name}"), "--force"]
         if self.stack.isolated:
             command = ["setpriv", "--reuid=certctl-jobs", "--regid=certctl-jobs", "--init-groups", "--", *command]
@@ -441,3 +443,115 @@ class Expiry(ApprovalTest):
         self.assertEqual(self.job(young), "AwaitingApproval")
         self.assertEqual(self.decide(young.approval).status, 200)
         self.is_issued(young)
+
+
+class Edits(ApprovalTest):
+    """Edits of profiles that want two persons (04 section 13.5)."""
+
+    def profile(self, gated=True):
+        type(self).count += 1
+        made = self.call("POST", "/profiles", body={"name": f"edited {self.count} {id(type(self))}", "requires_approval": gated,
+                                                    "description": "as it was"})
+        self.assertEqual(made.status, 201, made)
+        return made.json["id"]
+
+    def edit(self, profile, key=None, method="PUT", **members):
+        answer = self.call(method, f"/profiles/{profile}", key=key, body=members)
+        self.assertEqual(answer.status, 202, answer)
+        approval = answer.json["pending_approval_id"]
+        self.assertEqual(answer.json, {"status": "pending_approval", "pending_approval_id": approval,
+                                       "message": "profile edit requires approval (see /v1/approvals/{id}/approve)"})
+        return approval
+
+    def shown(self, profile):
+        return self.call("GET", f"/profiles/{profile}").json
+
+    def test_approved(self):
+        profile = self.profile()
+        before = self.shown(profile)
+        approval = self.edit(profile, description="as it shall be", max_ttl_seconds=86400, issuer_id="iss-local")
+        self.assertEqual(self.shown(profile), before)
+        row = self.call("GET", f"/approvals/{approval}").json
+        self.assertEqual((row["kind"], row["profile_id"], row["requested_by"], row["state"]), ("profile_edit", profile, self.actor(), "pending"))
+        wished = json.loads(base64.b64decode(row["payload"]))
+        self.assertEqual((wished["description"], wished["max_ttl_seconds"]), ("as it shall be", 86400))
+        self.assertRefused(self.decide(approval), 403, "approver cannot be the same as requester (two-person integrity)")
+        self.assertEqual(self.decide(approval, key=self.key("bob")).json["action"], "approved")
+        after = self.shown(profile)
+        self.assertEqual((after["description"], after["max_ttl_seconds"], after["issuer_id"]), ("as it shall be", 86400, "iss-local"))
+        self.assertEqual({name: after[name] for name in before if name not in ("description", "max_ttl_seconds", "updated_at")},
+                         {name: before[name] for name in before if name not in ("description", "max_ttl_seconds", "updated_at")})
+        self.assertEqual(self.decide(approval, key=self.key("bob")).status, 200)
+        self.assertEqual(self.shown(profile), after)
+        rows = self.stack.sql("SELECT action, actor FROM audit_events WHERE action LIKE 'profile.%' AND "
+                              f"resource_id = '{profile}' ORDER BY seq")
+        self.assertEqual(rows, [["profile.edit_request", self.actor()], ["profile.edit_applied", self.actor("bob")]])
+        self.assertEqual(self.audits(approval), ["approval_profile_edit_requested", "approval_approved"])
+
+    def test_rejected(self):
+        profile = self.profile()
+        before = self.shown(profile)
+        approval = self.edit(profile, description="other")
+        self.assertEqual(self.decide(approval, "reject", key=self.key("bob"), body={"note": "no"}).json["action"], "rejected")
+        self.assertEqual(self.shown(profile), before)
+        self.edit(profile, description="another")  # the next one may ask
+
+    def test_what_is_gated(self):
+        profile = self.profile(gated=False)
+        self.assertEqual(self.call("PUT", f"/profiles/{profile}", body={"description": "free"}).status, 200)
+        approval = self.edit(profile, requires_approval=True)  # neither in nor out by one alone
+        self.assertNotIn("requires_approval", self.shown(profile))
+        self.assertRefused(self.call("PUT", f"/profiles/{profile}", body={"requires_approval": True}), 409,
+                           "an edit of this profile waits for approval already")
+        self.assertEqual(self.decide(approval, key=self.key("bob")).status, 200)
+        self.assertTrue(self.shown(profile)["requires_approval"])
+        approval = self.edit(profile, method="PATCH", requires_approval=False)
+        self.assertTrue(self.shown(profile)["requires_approval"])
+        self.assertRefused(self.call("DELETE", f"/profiles/{profile}", key=self.key("admin", "r-admin")), 409,
+                           "Cannot delete profile: it requires approval; disable it by an edit")
+        self.assertEqual(self.decide(approval, key=self.key("bob")).status, 200)
+        self.assertNotIn("requires_approval", self.shown(profile))
+
+    def test_the_profile_changed_meanwhile(self):
+        profile = self.profile()
+        approval = self.edit(profile, description="late")
+        self.stack.sql(f"UPDATE certificate_profiles SET description = 'faster' WHERE id = '{profile}'")
+        self.assertRefused(self.decide(approval, key=self.key("bob")), 409, "profile changed since this edit was requested")
+        self.assertEqual(self.shown(profile)["description"], "faster")
+        self.assertEqual(self.audits(approval), ["approval_profile_edit_requested", "approval_profile_apply_failed"])
+        self.assertEqual(self.decide(approval, "reject", key=self.key("bob")).status, 200)
+
+    def test_what_cannot_be_written_is_not_approved(self):
+        self.stack.sql("INSERT INTO owners (id, name, team_id) VALUES ('o-fleeting', 'fleeting', 't-enrollment') ON CONFLICT DO NOTHING")
+        profile = self.profile()
+        approval = self.edit(profile, enroll_owner_id="o-fleeting")
+        self.stack.sql("DELETE FROM owners WHERE id = 'o-fleeting'")
+        answer = self.decide(approval, key=self.key("bob"))
+        self.assertIn(answer.status, (400, 409, 422), answer)
+        self.assertEqual(self.call("GET", f"/approvals/{approval}").json["state"], "pending")
+        self.assertNotIn("enroll_owner_id", self.shown(profile))
+        self.assertEqual(self.audits(approval), ["approval_profile_edit_requested", "approval_profile_apply_failed"])
+
+    def test_expiry_leaves_the_profile(self):
+        profile = self.profile()
+        before = self.shown(profile)
+        approval = self.edit(profile, description="too late")
+        self.stack.sql(f"UPDATE issuance_approval_requests SET created_at = now() - interval '169 hours' WHERE id = '{approval}'")
+        self.run_job("job-timeout")
+        self.assertEqual(self.call("GET", f"/approvals/{approval}").json["state"], "expired")
+        self.assertEqual(self.shown(profile), before)
+
+
+class Bypass(ApprovalTest):
+    """CERTCTL_APPROVAL_BYPASS, for development, as the processor alone reads it."""
+
+    def test_bypass(self):
+        w = self.wait_for_approval()
+        self.stack.kill("certctl-job-job-processor")  # the one that waits for work holds the lock of the host
+        self.run_job("job-processor", CERTCTL_APPROVAL_BYPASS="true")
+        self.is_issued(w)
+        self.assertEqual(self.audits(w.approval), ["approval_requested", "approval_bypassed"])
+        self.assertEqual(self.stack.sql("SELECT state, decided_by FROM issuance_approval_requests "
+                                        f"WHERE id = '{w.approval}'"), [["approved", "system-bypass"]])
+        self.assertEqual(self.stack.value("SELECT has_function_privilege('certctl_acme', 'approval_bypass(text, text)', 'EXECUTE') OR "
+                                          "has_function_privilege('certctl_api', 'approval_bypass(text, text)', 'EXECUTE')"), "f")
