@@ -98,6 +98,13 @@ struct key *signer_rig_key(void)
     return key;
 }
 
+const struct key *signer_rig_find(const char *reference, struct fault *fault)
+{
+    start_once();
+    set_clock();
+    return key_store_find(signer->keys, reference, fault);
+}
+
 struct signer_outcome signer_rig_ask(TALLOC_CTX *ctx, struct signer_request *request, int passed)
 {
     static const struct peer peer = {.user = "certctl-jobs"};

@@ -16,5 +16,7 @@ struct signer_outcome {
 struct signer_outcome signer_rig_ask(TALLOC_CTX *ctx, struct signer_request *request, int passed);
 /* The key itself, borrowed. */
 struct key *signer_rig_key(void);
+/* What a peer who names a key so would use; NULL: nothing. */
+const struct key *signer_rig_find(const char *reference, struct fault *fault);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "core/auto.h"
 #include "pki/certificate.h"
+#include "pki/csr.h"
 #include "rig_data.h"
 #include "signer_rig.h"
 
@@ -44,13 +45,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (!signer_request_decode(ctx, bytes_copy(ctx, (struct bytes){data, size}), &request,
                                &fault) ||
-        (request.kind >= SIGNER_GENERATE && request.kind != SIGNER_SIGN_CA))
+        (request.kind >= SIGNER_GENERATE && request.kind != SIGNER_SIGN_CA &&
+         request.kind != SIGNER_SIGN_CSR))
         return 0;
     const struct signer_outcome outcome = signer_rig_ask(ctx, &request, -1);
     assert(outcome.ok == (outcome.fault.reason == REASON_NONE));
     if (outcome.ok &&
         (request.kind == SIGNER_SIGN_LEAF || request.kind == SIGNER_SIGN_OCSP_RESPONDER))
         assert_soon(ctx, outcome.reply.der);
+    if (outcome.ok && request.kind == SIGNER_SIGN_CSR)
+        assert(csr_from_der(ctx, outcome.reply.der, false, &fault));
     if (outcome.ok && request.kind == SIGNER_SIGN_LEAF)
         assert_leaf(ctx, outcome.reply.der);
     return 0;
