@@ -171,7 +171,6 @@ static bool find_issuer(struct admin *admin, struct options *options, struct fau
 static bool complete(struct admin *admin, struct options *options, struct fault *fault)
 {
     struct ca_order *order = &options->order;
-    struct ca_bootstrap urls = {0};
 
     if (options->chain_file && !read_file(admin, options->chain_file, &order->chain, fault))
         return false;
@@ -185,10 +184,7 @@ static bool complete(struct admin *admin, struct options *options, struct fault 
         order->algorithm = admin->settings->ca_key_algorithm;
     if ((order->kind & NEW_KEY) && !order->driver)
         order->driver = admin->settings->ca_key_driver;
-    ca_add_urls(admin->ctx, options->base_url, options->issuer_id, &urls);
-    order->ocsp_urls = urls.ocsp_urls;
-    order->ca_issuers_urls = urls.ca_issuers_urls;
-    order->crl_urls = urls.crl_urls;
+    ca_order_urls(admin->ctx, options->base_url, options->issuer_id, order);
     return true;
 }
 

@@ -7,6 +7,7 @@
 
 #include "ca_bootstrap.h"
 #include "ca_carry_out.h"
+#include "ca_load.h"
 
 #include "core/banned.h"
 
@@ -170,7 +171,7 @@ static bool work(struct job_run *run, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
 
-    if (!expire(run, fault))
+    if (!ca_load(run, fault) || !expire(run, fault))
         return false;
     struct rows *rows = db_query(scratch, run->db, &ca_requests_waiting, fault,
                                  INTEGER(job_batch(run, BATCH)));
@@ -190,7 +191,9 @@ static bool work(struct job_run *run, struct fault *fault)
 }
 
 static const struct confine_path confine_paths[] = {
-    JOB_CONFINE_PATHS, {CONFINE_WRITE, AT(settings, state_dir), "/ca-approvals"}
+    JOB_CONFINE_PATHS,
+    {CONFINE_WRITE,       AT(settings, state_dir),    "/ca-approvals"},
+    {CONFINE_READ_BESIDE, AT(settings, ca_cert_path), NULL           },
 };
 static const struct confine_plan confine_plan = {.paths = confine_paths,
                                                  .path_count = ARRAY_SIZE(confine_paths)};

@@ -70,6 +70,7 @@ route_handler api_get_intermediate;
 route_handler api_get_ca_request;
 route_handler api_retire_intermediate;
 route_handler api_revoke_intermediate;
+route_handler api_renew_intermediate;
 
 /* Handlers: verbs for one certificate. */
 route_handler api_revoke_certificate;

@@ -151,7 +151,6 @@ bool ca_body_read(struct request *request, json_t *body, const char *issuer_id,
 {
     struct create_body wanted = {.path_len = -1};
     struct ca_order order = {.days = TTL_DAYS_USUAL, .path_len = -1};
-    struct ca_bootstrap urls = {0};
 
     if (!json_decode(request, body, create_members, &wanted, fault))
         return false;
@@ -163,10 +162,7 @@ bool ca_body_read(struct request *request, json_t *body, const char *issuer_id,
     order.name = wanted.name;
     order.metadata = wanted.metadata;
     order.ocsp_responder_url = given(wanted.ocsp_responder_url) ? wanted.ocsp_responder_url : NULL;
-    ca_add_urls(request, request->settings->pki_base_url, issuer_id, &urls);
-    order.ocsp_urls = urls.ocsp_urls;
-    order.ca_issuers_urls = urls.ca_issuers_urls;
-    order.crl_urls = urls.crl_urls;
+    ca_order_urls(request, request->settings->pki_base_url, issuer_id, &order);
     *ret_order = order;
     return true;
 }

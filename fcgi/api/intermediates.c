@@ -271,3 +271,61 @@ bool api_revoke_intermediate(struct request *request, struct response *response,
     json_set_text(answer, "status", "revoked");
     return response_json(response, 200, answer);
 }
+
+struct renew_body {
+    bool rekey;
+    int64_t ttl_days;
+};
+static const struct member renew_members[] = {
+    {"rekey",    MEMBER_BOOLEAN, OPTIONAL, AT(renew_body, rekey)   },
+    {"ttl_days", MEMBER_INTEGER, OPTIONAL, AT(renew_body, ttl_days)},
+};
+
+static bool renew_read(struct request *request, struct renew_body *ret_wanted, struct fault *fault)
+{
+    AUTO(json_t) *body = request_json_optional(request, fault);
+    struct renew_body wanted = {.rekey = true};
+
+    if (!body || !json_decode(request, body, renew_members, &wanted, fault))
+        return false;
+    /* Two CAs of one name and key would share numbers and scope of their CRLs. */
+    if (!wanted.rekey)
+        return fault_set(fault, INPUT_INVALID, "rekey",
+                         "rekey must be true: a CA is renewed with a new key");
+    if (wanted.ttl_days < 0 || wanted.ttl_days > CA_DAYS_MAX)
+        return fault_set(fault, INPUT_INVALID, "ttl_days", "ttl_days must be 0 to %d", CA_DAYS_MAX);
+    *ret_wanted = wanted;
+    return true;
+}
+
+static bool renewable(const struct rows *rows, struct fault *fault)
+{
+    if (!row_bool(rows, 0, "held"))
+        return fault_set(fault, RESOURCE_STATE, "id", "the CA's key is elsewhere");
+    return text_equal(row_text(rows, 0, "state"), "active") ||
+           fault_set(fault, RESOURCE_STATE, "id", "only an active CA is renewed: this one is %s",
+                     row_text(rows, 0, "state"));
+}
+
+/* The same kind of key, in the same driver. */
+bool api_renew_intermediate(struct request *request, struct response *response, struct fault *fault)
+{
+    struct renew_body wanted;
+
+    if (!renew_read(request, &wanted, fault))
+        return false;
+    struct rows *rows = ca_find(request, fault);
+    if (!rows || !renewable(rows, fault))
+        return false;
+    const char *issuer_id = row_text(rows, 0, "issuer_id");
+    struct ca_order order = {
+        .kind = CA_RENEW,
+        .ca_id = row_text(rows, 0, "id"),
+        .algorithm = row_text(rows, 0, "key_algorithm"),
+        .driver = text_starts(row_text(rows, 0, "key_ref"), "pkcs11:") ? "pkcs11" : "file",
+        .days = wanted.ttl_days == 0 ? CA_ISSUING_DAYS : wanted.ttl_days,
+        .path_len = -1,
+    };
+    ca_order_urls(request, request->settings->pki_base_url, issuer_id, &order);
+    return submit(request, response, issuer_id, &order, fault);
+}

@@ -246,6 +246,15 @@ static void configure_log(const struct settings *settings)
                   text_equal(settings->log_format, "json") ? LOG_JSON : LOG_PLAIN);
 }
 
+/* 04 section 5.2: whoever can ask for a CA then gets one. */
+static void announce(const struct settings *settings)
+{
+    if (text_equal(settings->ca_approval, "api"))
+        log_message(LOG_WARN,
+                    "CERTCTL_CA_APPROVAL=api: CA requests are carried out without approval "
+                    "on this host");
+}
+
 static void show_refusal(const struct fault *fault)
 {
     (void)fprintf(stderr, "refused: %s%s%s%s\n", fault->detail, fault->cause[0] != '\0' ? " (" : "",
@@ -260,6 +269,7 @@ void settings_load_or_exit(struct settings *ret_settings)
 
     if (settings_load(ret_settings, faults, ARRAY_SIZE(faults), &count)) {
         configure_log(ret_settings);
+        announce(ret_settings);
         return;
     }
     for (size_t i = 0; i < least(count, ARRAY_SIZE(faults)); i++)

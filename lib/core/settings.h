@@ -82,6 +82,8 @@ struct settings {
     const char *ca_key_dir;
     const char *ca_key_algorithm;
     const char *ca_key_driver;
+    const char *ca_cert_path;
+    const char *ca_key_path;
     const char *pkcs11_module;
     const char *pkcs11_token;
     const char *pkcs11_pin_file;
@@ -164,7 +166,8 @@ bool settings_load(struct settings *ret_settings, struct fault *faults, size_t f
 /* What settings_load gives where no variable is set. */
 void settings_defaults(struct settings *ret_settings);
 /* settings_load; on failure one `refused: …` line per fault on stderr, a pause of one second (so
- * that a crash loop is slow) and exit 78. Configures the log. */
+ * that a crash loop is slow) and exit 78. Configures the log, and says there when CA requests need
+ * no approval. */
 void settings_load_or_exit(struct settings *ret_settings);
 
 /* The table, for certctl-config and the test of doc/configuration.md. */

@@ -314,6 +314,17 @@ json_t *ca_order_to_body(const struct ca_order *order)
     return body;
 }
 
+void ca_order_urls(TALLOC_CTX *ctx, const char *base_url, const char *issuer_id,
+                   struct ca_order *order)
+{
+    struct ca_bootstrap urls = {0};
+
+    ca_add_urls(ctx, base_url, issuer_id, &urls);
+    order->ocsp_urls = urls.ocsp_urls;
+    order->ca_issuers_urls = urls.ca_issuers_urls;
+    order->crl_urls = urls.crl_urls;
+}
+
 struct subject {
     struct rdn *rdns;
     size_t count;

@@ -59,6 +59,10 @@ bool ca_order_from_body(TALLOC_CTX *ctx, const char *kind, json_t *body, struct 
 /* The caller's reference. Members that are not the kind's are left out. */
 json_t *ca_order_to_body(const struct ca_order *order) MUST_USE;
 
+/* The three lists of URLs, by ca_add_urls. */
+void ca_order_urls(TALLOC_CTX *ctx, const char *base_url, const char *issuer_id,
+                   struct ca_order *order);
+
 /* The subject of a new CA: country, province, locality, organization, unit, common name. */
 struct ca_wish ca_order_wish(TALLOC_CTX *ctx, const struct ca_order *order, struct bytes spki,
                              int64_t now_s, int64_t backdate_s);

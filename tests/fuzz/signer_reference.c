@@ -1,5 +1,5 @@
-/* tests/fuzz/signer_reference.c: key references, as any peer may name them. Nothing but the key that
- * is there is found, whatever the spelling. */
+/* tests/fuzz/signer_reference.c: references to keys, as any peer may name them. Nothing but the
+ * key that is there is found, whatever the spelling. */
 #include <assert.h>
 
 #include "core/auto.h"

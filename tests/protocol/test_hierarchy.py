@@ -514,6 +514,71 @@ class Killed(HierarchyTest):
                 self.assertEqual(self.stack.value(f"SELECT state FROM ca_requests WHERE id = '{request}'"), "done")
                 self.consistent()
 
+    def killed(self, ask, connections, still):
+        """For every place in the conversation with the signer: a request, the job killed there, nothing stored; then the job as it is."""
+        folder = tempfile.mkdtemp(dir=self.stack.home)
+        os.chmod(folder, 0o777)
+        for step in range(2 * connections):
+            with self.subTest(step):
+                request = ask(step)
+                self.admin("approve", request, "--yes")
+                before = self.stack.value(still)
+                path = os.path.join(folder, f"{step}.sock")
+                relay = subprocess.Popen(self.as_ca("/usr/bin/python3", os.path.join(HERE, "killing_proxy.py"), path,
+                                                    os.path.join(self.stack.dir, "run", "signer-admin.sock"), str(step)), cwd="/")
+                self.stack.wait(lambda: os.path.exists(path), what="the proxy")
+                self.assertEqual(self.job(CERTCTL_SIGNER_ADMIN_SOCKET=path).wait(timeout=60), -signal.SIGKILL)
+                relay.wait(timeout=10)
+                self.assertEqual(self.stack.value(still), before)
+                self.assertEqual(self.stack.value(f"SELECT state FROM ca_requests WHERE id = '{request}'"), "approved")
+                self.consistent()
+                self.assertEqual(self.job().wait(timeout=60), 0)
+                self.assertEqual(self.stack.sql(f"SELECT state, error FROM ca_requests WHERE id = '{request}'"), [["done", ""]])
+                self.consistent()
+
+    def by_hand(self, *arguments, text=""):
+        """A request, approved and carried out."""
+        request = self.admin(*arguments, text=text).stdout.strip()
+        self.admin("approve", request, "--yes")
+        self.assertEqual(self.job().wait(timeout=60), 0)
+        return request
+
+    ROWS = "SELECT count(*) || ' ' || (SELECT count(*) FROM intermediate_cas) FROM ca_instances"
+
+    def test_killed_while_asking_elsewhere(self):
+        self.killed(lambda step: self.admin("csr", "--issuer=iss-adcs", f"--cn=Asks {step}").stdout.strip(), 2, self.ROWS)
+
+    def test_killed_while_importing(self):
+        def ask(step):
+            path = os.path.join(self.stack.dir, "state", "ca", f"killed-{step}.key")
+            self.enterprise.openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", path)
+            os.chmod(path, 0o600)
+            if os.geteuid() == 0:
+                shutil.chown(path, "certctl-signer", "certctl-signer")
+            self.enterprise.openssl("req", "-x509", "-new", "-key", path, "-out", "killed.pem", "-days", "300", "-subj", f"/CN=Killed {step}",
+                                    "-extensions", "v3_ca", "-config", "openssl.cnf")
+            return self.admin("import", "--issuer=iss-taken", f"--key=file:{path}", "--chain=-", text=self.enterprise.read("killed.pem")).stdout.strip()
+        self.killed(ask, 1, self.ROWS)
+
+    def test_killed_while_certifying(self):
+        parent = self.stack.value("SELECT id FROM ca_instances WHERE issuer_id = 'iss-local' AND path_len = 1")
+
+        def ask(step):
+            key = ec.generate_private_key(ec.SECP256R1())
+            wanted = (x509.CertificateSigningRequestBuilder().subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Sub {step}")]))
+                      .sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode())
+            return self.admin("sign", f"--parent={parent}", "--csr=-", f"--name=killed {step}", text=wanted).stdout.strip()
+        self.killed(ask, 1, self.ROWS)
+
+    def test_killed_while_retiring(self):
+        parent = self.stack.value("SELECT id FROM ca_instances WHERE issuer_id = 'iss-local' AND path_len = 1")
+
+        def ask(step):
+            made = self.made(self.by_hand("create", f"--parent={parent}", f"--cn=Retires {step}"))
+            self.by_hand("retire", made)
+            return self.admin("retire", made, "--confirm").stdout.strip()
+        self.killed(ask, 1, "SELECT count(*) FROM ca_instances WHERE state = 'retired'")
+
     def test_killed_in_the_transaction(self):
         old = self.issuing("local")
         request = self.admin("rotate", old).stdout.strip()
@@ -537,3 +602,70 @@ class Killed(HierarchyTest):
         self.assertEqual(self.state_of(old), ["retiring", "retiring"])
         self.consistent()
         self.client().obtain("after-kill.example.org")
+
+
+class Loaded(Killed):
+    """CERTCTL_CA_CERT_PATH and CERTCTL_CA_KEY_PATH: each start's exact message, then the import (04 sections 3.2, 3.4, 18)."""
+
+    test_killed_at_each_step = test_killed_while_asking_elsewhere = test_killed_while_importing = None
+    test_killed_while_certifying = test_killed_while_retiring = test_killed_in_the_transaction = None
+
+    def start(self, pem, key):
+        """One run of the job; what it says of the issuer."""
+        path = os.path.join(self.folder, "ca.pem")
+        with open(path, "w", encoding="utf-8") as out:
+            out.write(pem)
+        os.chmod(path, 0o644)
+        self.job(CERTCTL_CA_CERT_PATH=path, **({"CERTCTL_CA_KEY_PATH": key} if key else {})).wait(timeout=60)
+        return self.stack.sql("SELECT test_status, last_error FROM issuers WHERE id = 'iss-local'")[0]
+
+    def key(self, name, mode=0o600):
+        path = os.path.join(self.stack.dir, "state", "ca", name)
+        self.enterprise.openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", path)
+        os.chmod(path, mode)
+        if os.geteuid() == 0:
+            shutil.chown(path, "certctl-signer", "certctl-signer")
+        return path
+
+    def certify(self, key, name, extension="SubCA", *more):
+        self.enterprise.openssl("req", "-new", "-key", key, "-subj", f"/CN={name}", "-out", "loaded.csr", "-config", "openssl.cnf")
+        self.enterprise.openssl("ca", "-batch", "-config", "openssl.cnf", "-extensions", extension, "-in", "loaded.csr", "-out", "loaded.pem", "-notext", *more)
+        return self.enterprise.read("loaded.pem") + self.enterprise.read("root.pem")
+
+    def test_loaded(self):
+        self.folder = tempfile.mkdtemp(dir=self.stack.home)
+        os.chmod(self.folder, 0o755)
+        key, other, loose = self.key("loaded.key"), self.key("loaded-other.key"), self.key("loaded-loose.key", 0o644)
+        good = self.certify(key, "Loaded CA")
+        requests = "SELECT count(*) FROM ca_requests WHERE requested_by = 'certctl-job-ca-hierarchy'"
+        old = self.certify(key, "Old CA", "SubCA", "-startdate", "20200101000000Z", "-enddate", "20210101000000Z")
+        young = self.certify(key, "Young CA", "SubCA", "-startdate", "20400101000000Z", "-enddate", "20410101000000Z")
+        for message, pem, reference in (
+                ("^ca_cert_path and ca_key_path must both be set for sub-CA mode$", good, None),
+                (r"^invalid CA certificate PEM \(expected CERTIFICATE block\)$", "nonsense", key),
+                (r"^invalid CA certificate PEM \(expected CERTIFICATE block\)$", "-----BEGIN PRIVATE KEY-----\n", key),
+                (r"^loaded certificate is not a CA \(BasicConstraints.IsCA=false\)$", self.certify(key, "Leaf", "Leaf"), key),
+                (r'^CA certificate "Old CA" has expired \(not_after=2021-01-01T00:00:00Z, now=2\S+Z\)$', old, key),
+                (r'^CA certificate "Young CA" is not yet valid \(not_before=2040-01-01T00:00:00Z, now=2\S+Z\)$', young, key),
+                ("^certificate 2 of the file is not the issuer of the one before it$", split(good)[0] * 2, key),
+                ("^CA key does not match CA certificate$", good, other),
+                (f"^CA key file {re.escape(loose)} has mode 0644; must be 0600 or stricter$", good, loose)):
+            with self.subTest(message):
+                status, error = self.start(pem, reference)
+                self.assertEqual(status, "failed")
+                self.assertRegex(error, message)
+                self.assertEqual(self.stack.value(requests), "0")
+        self.stack.sql("UPDATE issuers SET hierarchy_mode = 'single' WHERE id = 'iss-local'")
+        self.addCleanup(self.stack.sql, "UPDATE issuers SET hierarchy_mode = 'tree' WHERE id = 'iss-local'")
+        for _ in range(2):  # asked for once
+            self.assertEqual(self.start(good, key), ["success", ""])
+            self.assertEqual(self.stack.value(requests), "1")
+        request = self.stack.value("SELECT id FROM ca_requests WHERE requested_by = 'certctl-job-ca-hierarchy'")
+        self.assertEqual(self.stack.value(f"SELECT state FROM ca_requests WHERE id = '{request}'"), "pending")
+        self.assertIn("Loaded CA", self.admin("approve", request, "--yes").stdout)
+        self.start(good, key)
+        self.assertEqual(self.audit(request), ["ca_instance_activated"])
+        self.assertEqual(self.stack.value("SELECT count(*) FROM ca_instances WHERE issuer_id = 'iss-local' AND state = 'active' AND intermediate_ca_id IS NULL"), "1")
+        self.start(good, key)
+        self.assertEqual(self.stack.value(requests), "1")
+        self.consistent()

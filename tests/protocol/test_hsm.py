@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import urllib.request
 
 from cryptography import x509
@@ -12,6 +13,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import test_issuance
+import test_refusals
+import test_revocation
 from acme_client import csr
 from case import ENVIRONMENT, PROFILES, ProtocolTest, shared_stack
 from stack import Stack
@@ -59,7 +62,7 @@ def hsm_stack():
         shared_stack()
         base = os.path.dirname(shared_stack().home)
         _kept["token"] = Token(base)
-        stack = Stack(env={**ENVIRONMENT, **_kept["token"].environment}, name="hsm")
+        stack = Stack(workers=4, env={**ENVIRONMENT, **_kept["token"].environment}, name="hsm")
         atexit.register(shutil.rmtree, _kept["token"].home, ignore_errors=True)
         atexit.register(stack.stop, keep=bool(os.environ.get("CERTCTL_CHECK_KEEP")))
         stack.start()
@@ -80,6 +83,47 @@ class HsmCertificates(test_issuance.Certificates):
     """What holds for the file key holds for the token's."""
 
     setUpClass = HsmTest.__dict__["setUpClass"]
+
+
+def same_tests(kind):
+    """The test class once more, with the stack whose CA keys are in the token."""
+    return type("Hsm" + kind.__name__, (kind,), {"setUpClass": HsmTest.__dict__["setUpClass"], "__module__": __name__})
+
+
+HsmKeys = same_tests(test_issuance.Keys)
+HsmFinalize = same_tests(test_refusals.Finalize)
+HsmRevocations = same_tests(test_revocation.Revocations)
+HsmCompromise = same_tests(test_revocation.Compromise)
+
+
+class HsmLoad(HsmTest):
+
+    seconds = 75
+
+    def test_a_thousand_by_four_workers_and_two_signers(self):
+        """04 section 18. No two serials are equal, and every certificate is of the token's CA."""
+        self.assertGreaterEqual(len(self.stack.pids("certctl-signer")), 2)
+        self.assertGreaterEqual(len(self.stack.pids("certctl-acme")), 4)
+        issuing = x509.load_pem_x509_certificate(self.stack.value("SELECT replace(chain_pem, E'\\n', '#') FROM issuing_cas WHERE issuer_id = 'iss-local'")
+                                                 .replace("#", "\n").split("-----END CERTIFICATE-----")[0].encode() + b"-----END CERTIFICATE-----\n")
+        chains = []
+
+        def worker(number):
+            acme = self.client()
+            for i in range(125):
+                chains.append(acme.obtain(f"n{i}.w{number}.load.example.org")[0])
+
+        threads = [threading.Thread(target=worker, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(len(chains), 1000)
+        leaves = [x509.load_pem_x509_certificate(split(chain)[0].encode()) for chain in chains]
+        self.assertEqual(len({leaf.serial_number for leaf in leaves}), 1000)
+        for leaf in leaves:
+            issuing.public_key().verify(leaf.signature, leaf.tbs_certificate_bytes, ec.ECDSA(leaf.signature_hash_algorithm))
+        self.assertEqual(self.stack.ca_keys, [])
 
 
 class HsmToken(HsmTest):

@@ -13,6 +13,8 @@ from cryptography.x509 import ocsp
 
 import test_hierarchy
 from acme_client import csr
+from case import ENVIRONMENT
+from stack import Stack
 from test_issuance import split
 
 
@@ -260,7 +262,7 @@ class Hierarchy(ApiTest):
         self.good("POST", f"/intermediates/{below}/revoke", {"reason": "cessationOfOperation"})
         for ca in (second, below, lowest):
             self.assertEqual(self.state_of(ca), ["retired", "retired"])
-        self.assertEqual(self.issuing(self.mode), self.ca("issuing"))
+        self.assertIn(self.issuing(self.mode), (self.ca("issuing"), self.ca("issuing-2")))
         audit = self.stack.sql(f"SELECT details->>'reason', details->>'serial' FROM audit_events WHERE action = 'intermediate_ca_revoked' AND resource_id = '{second}'")
         self.assertEqual(audit, [["keyCompromise", f"{serials[0]:x}"]])
         chain = self.chain_of(second)
@@ -273,8 +275,23 @@ class Hierarchy(ApiTest):
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         self.assertIn("certificate revoked", said.stdout)
 
+    def test_6_renewed(self):
+        old = self.ca("issuing")
+        for body, message in (({"rekey": False}, "rekey must be true"), ({"ttl_days": -1}, "ttl_days must be"), ({"ttl_days": 20000}, "ttl_days must be")):
+            self.assertRefused(self.call("POST", f"/intermediates/{old}/renew", body), 400, message)
+        partner = self.done("sign", f"--parent={self.ca('policy')}", "--csr=-", "--name=elsewhere", "--days=200", text=self.leaf_csr())
+        self.assertRefused(self.call("POST", f"/intermediates/{self.made(partner)}/renew"), 409, "the CA's key is elsewhere")
+        new = self.create(f"/intermediates/{old}/renew", rekey=True, ttl_days=400)
+        row = self.good("GET", f"/intermediates/{new}")
+        self.assertEqual((row["name"], row["state"], row["path_len_constraint"], row["subject"]), ("issuing-2", "active", 0, "CN=API Issuing"))
+        self.assertEqual(self.certificate_of(new).public_key().curve.name, "secp384r1")
+        self.assertEqual(self.state_of(old), ["retiring", "retiring"])
+        self.assertRefused(self.call("POST", f"/intermediates/{old}/renew"), 409, "only an active CA is renewed")
+        self.assertEqual(self.issuing(self.mode), new)
+        self.issue("api", "renewed.api.example.org")
+
     def test_7_retired(self):
-        policy, issuing = self.ca("policy"), self.ca("issuing")
+        policy, issuing = self.ca("policy"), self.ca("issuing-2")
         chain = self.issue("api", "last.api.example.org")
         done = self.good("POST", f"/intermediates/{policy}/retire", {"note": "old"})
         self.assertEqual(done, {"id": policy, "decided_by": self.keys["r-admin"][1], "confirmed": False})
@@ -284,6 +301,10 @@ class Hierarchy(ApiTest):
         self.assertRefused(self.call("POST", self.path(), {"name": "late", "parent_ca_id": policy, "subject": {"common_name": "Late"}}),
                            409, "parent CA is not in active state")
         self.good("POST", f"/intermediates/{issuing}/retire")
+        for ca in (self.ca("issuing"), self.ca("elsewhere")):
+            if self.good("GET", f"/intermediates/{ca}")["state"] == "active":
+                self.good("POST", f"/intermediates/{ca}/retire")
+            self.good("POST", f"/intermediates/{ca}/retire", {"confirm": True})
         self.assertRefused(self.call("POST", f"/intermediates/{policy}/retire", {"confirm": True}), 409, "CA cannot retire: active children still issuing")
         for ca in (issuing, policy):
             self.assertEqual(self.good("POST", f"/intermediates/{ca}/retire", {"confirm": True})["confirmed"], True)
@@ -304,3 +325,26 @@ class Hierarchy(ApiTest):
         self.assertEqual(notes, [["intermediate_ca_retiring", "old"], ["intermediate_ca_retired", ""]])
         kinds = dict(self.stack.sql("SELECT labels, value::integer FROM metric_counters WHERE name = 'certctl_intermediate_ca_events_total'"))
         self.assertGreaterEqual(int(kinds['kind="retire_retired"']), 2)
+
+
+class ApprovedByApi(ApiTest):
+    """CERTCTL_CA_APPROVAL=api: nobody has to be on the signer's host."""
+
+    mode = "local"
+    keys = {}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.stack = Stack(env={**ENVIRONMENT, "CERTCTL_CA_APPROVAL": "api"}, name="approval")
+        cls.addClassCleanup(cls.stack.stop, keep=bool(os.environ.get("CERTCTL_CHECK_KEEP")))
+        cls.stack.start()
+
+    def test_carried_out_at_once_and_announced(self):
+        root = self.stack.value("SELECT id FROM intermediate_cas WHERE parent_ca_id IS NULL")
+        request = self.ask(name="second", parent_ca_id=root, subject={"common_name": "Second"})
+        ended = self.ended(request)
+        self.assertEqual(ended["state"], "done", ended)
+        self.assertEqual(self.stack.sql(f"SELECT approved_by, approved_at FROM ca_requests WHERE id = '{request}'"), [["", ""]])
+        for name in ("api.log", "acme.log", "signer.log", "tick-ca.log"):
+            with open(os.path.join(self.stack.dir, "log", name), encoding="utf-8") as source:
+                self.assertIn("CERTCTL_CA_APPROVAL=api: CA requests are carried out without approval", source.read(), name)
