@@ -29,9 +29,10 @@ struct noun {
 };
 
 static const struct noun nouns[] = {
-    {"ca",  ca_verbs,  &ca_verbs_count,  "certctl-ca", "certctl_ca", true },
-    {"crl", crl_verbs, &crl_verbs_count, "certctl-ca", "certctl_ca", false},
-    {"key", key_verbs, &key_verbs_count, "postgres",   "postgres",   false},
+    {"ca",     ca_verbs,     &ca_verbs_count,     "certctl-ca", "certctl_ca", true },
+    {"crl",    crl_verbs,    &crl_verbs_count,    "certctl-ca", "certctl_ca", false},
+    {"key",    key_verbs,    &key_verbs_count,    "postgres",   "postgres",   false},
+    {"reseal", reseal_verbs, &reseal_verbs_count, "postgres",   "postgres",   false},
 };
 
 /* Until exit, as settings.h says of what they point to. */
@@ -73,6 +74,7 @@ static void usage(FILE *out)
     usage_of(out, ca_verbs, ca_verbs_count);
     usage_of(out, crl_verbs, crl_verbs_count);
     usage_of(out, key_verbs, key_verbs_count);
+    usage_of(out, reseal_verbs, reseal_verbs_count);
 }
 
 static const struct noun *find_noun(const char *name)
@@ -157,6 +159,8 @@ static int check_statements(struct admin *admin, const struct noun *noun)
 
     if (noun->verbs == key_verbs)
         key_statements_add(admin->db);
+    if (noun->verbs == reseal_verbs)
+        reseal_statements_add(admin->db);
     if (!db_connect(admin->db, &fault))
         return admin_failed(&fault);
     return db_check_statements(admin->db, &fault) ? EX_OK : 1;

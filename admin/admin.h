@@ -31,6 +31,10 @@ extern const struct verb crl_verbs[];
 extern const size_t crl_verbs_count;
 extern const struct verb key_verbs[];
 extern const size_t key_verbs_count;
+extern const struct verb reseal_verbs[];
+extern const size_t reseal_verbs_count;
+/* The statements of the reseal verbs, for the check under their role. */
+void reseal_statements_add(struct db *db);
 /* The statements of the key verbs, for the check under their role. */
 void key_statements_add(struct db *db);
 

@@ -157,6 +157,16 @@ struct secret *seal_open(TALLOC_CTX *ctx, const struct seal_passphrases *passphr
     return fault_cause_openssl(fault, "AES-256-GCM");
 }
 
+bool seal_is_current(const struct seal_passphrases *passphrases, struct bytes blob)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+
+    if (!passphrases->current || seal_version(blob) != V3)
+        return false;
+    const struct layout marked = layout_marked(blob);
+    return try_layout(scratch, passphrases->current, &marked) != NULL;
+}
+
 static bool encrypt(const uint8_t *key, struct bytes plain, uint8_t *nonce, uint8_t *text,
                     uint8_t *tag)
 {

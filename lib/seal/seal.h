@@ -48,6 +48,10 @@ struct secret *seal_open(TALLOC_CTX *ctx, const struct seal_passphrases *passphr
  * another counts as that one. */
 unsigned seal_version(struct bytes blob);
 
+/* Whether the blob is what seal_write makes under the current passphrase: nothing to re-seal. False
+ * where none is set. */
+bool seal_is_current(const struct seal_passphrases *passphrases, struct bytes blob);
+
 /* How many keys this process has derived: tests see by it what a cache has saved. */
 size_t seal_derivations(void);
 

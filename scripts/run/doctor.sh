@@ -156,6 +156,17 @@ doctor_edge()
     fi
 }
 
+doctor_seal()
+{
+    if [ "$(stat -c %a "$seal_key" 2>/dev/null)" != 640 ] || { is_root && [ "$(stat -c %U:%G "$seal_key")" != root:certctl-seal ]; }; then
+        doctor_fail passphrase "$seal_key is missing, or not 640 root:certctl-seal" "chown root:certctl-seal, chmod 640 $seal_key"
+    elif doctor_said=$(with_settings root "$run_dir/bin/certctl-admin" reseal --check 2>&1); then
+        doctor_ok passphrase "$doctor_said"
+    else
+        doctor_fail passphrase "$(printf '%s\n' "$doctor_said" | tail -n 1)" "$seal_env names its file; put the right one there"
+    fi
+}
+
 doctor_settings()
 {
     if with_settings root "$run_dir/bin/certctl-config" check >"$doctor_scratch" 2>&1; then
@@ -305,6 +316,7 @@ doctor_all()
     doctor_sockets
     doctor_confinement
     doctor_edge
+    doctor_seal
     doctor_settings
     doctor_roles
     doctor_schema

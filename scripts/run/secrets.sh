@@ -120,6 +120,16 @@ secrets_up()
     fi
 }
 
+# A passphrase that is not this database's stops here, not with the first secret.
+seal_up()
+{
+    step_begin passphrase
+    seal_log=$run_dir/log/seal.log
+    seal_said=$(with_settings root "$run_dir/bin/certctl-admin" reseal --check 2>"$seal_log" 9>&-) ||
+        die "$(tail -n 1 "$seal_log")" "$seal_log" "$seal_env names its file; put the right one there"
+    step_kept "$seal_said"
+}
+
 # Names and values are checked by the program that owns the rules, before anything starts.
 secrets_check()
 {

@@ -23,6 +23,7 @@ certctl-pki certctl-pki
 certctl-pki certctl-job-ocsp-presign
 certctl-ca certctl-admin
 postgres certctl-admin key
+postgres certctl-admin reseal
 END
 }
 

@@ -159,6 +159,18 @@ Test(seal, writes_what_it_reads)
     }
 }
 
+Test(seal, tells_what_is_current)
+{
+    static const struct seal_passphrases none = {NULL, CURRENT};
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+
+    cr_expect(seal_is_current(&both, blob_of(scratch, V3)));
+    cr_expect_not(seal_is_current(&both, blob_of(scratch, V3_BEFORE)), "of before");
+    cr_expect_not(seal_is_current(&both, blob_of(scratch, V2)), "v2");
+    cr_expect_not(seal_is_current(&both, blob_of(scratch, V1_LIKE_3)), "v1 that begins with 3");
+    cr_expect_not(seal_is_current(&none, blob_of(scratch, V3)), "no current passphrase");
+}
+
 Test(seal, derives_a_key_once)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
