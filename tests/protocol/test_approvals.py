@@ -4,7 +4,9 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 import threading
 
 from cryptography import x509
@@ -13,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from acme_client import csr
 from case import ProtocolTest
+from stack import free_port
 
 GATED = """
 INSERT INTO certificate_profiles (id, name, issuer_id, required_san_patterns, requires_approval) VALUES
@@ -112,6 +115,10 @@ class ApprovalTest(ProtocolTest):
     def audits(self, approval):
         return [row[0] for row in self.stack.sql(f"SELECT action FROM audit_events WHERE resource_type = 'approval_request' "
                                                  f"AND resource_id = '{approval}' ORDER BY seq")]
+
+    def next_processor(self):
+        """A killed run leaves its claim behind; certctl-tick waits for the interval of the job to end."""
+        self.stack.sql("UPDATE scheduler_state SET next_due_at = now() WHERE job LIKE 'job-processor%'")
 
     def run_job(self, name, **more):
         """One run as certctl-tick would start it, at once."""
@@ -216,6 +223,46 @@ class Gate(ApprovalTest):
         self.assertEqual(self.stack.value(f"SELECT status FROM acme_orders WHERE job_id = '{w.job}'"), "invalid")
         self.assertEqual(self.stack.value("SELECT count(*) FROM audit_events WHERE action = 'acme_order_failed' "
                                           f"AND details->>'job_id' = '{w.job}'"), "1")
+
+    def test_certbot_waits(self):
+        name = "certbot.approved.example.org"
+        home = tempfile.mkdtemp(prefix="client-", dir=self.stack.dir)
+        self.addCleanup(shutil.rmtree, home, ignore_errors=True)
+        with subprocess.Popen(["certbot", "certonly", "--standalone", "--http-01-port", str(free_port()), "--http-01-address", "127.0.0.1",
+                               "--agree-tos", "-m", "a@example.org", "-d", name, "--server",
+                               f"{self.stack.url}/acme/profile/prof-gated/directory", "--config-dir", f"{home}/config",
+                               "--work-dir", f"{home}/work", "--logs-dir", f"{home}/logs", "--non-interactive"],
+                              env={**os.environ, "HOME": home, "REQUESTS_CA_BUNDLE": self.stack.root_pem}, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True) as certbot:
+            waits = f"SELECT id FROM issuance_approval_requests WHERE metadata->>'common_name' = '{name}' AND state = 'pending'"
+            self.stack.wait(lambda: self.stack.value(waits), seconds=60, what="certbot's request")
+            self.assertIsNone(certbot.poll())
+            self.assertEqual(self.decide(self.stack.value(waits)).status, 200)
+            said = certbot.communicate(timeout=120)[0]
+        self.assertEqual(certbot.returncode, 0, said)
+        with open(f"{home}/config/live/{name}/fullchain.pem", encoding="utf-8") as chain:
+            self.assertIn("BEGIN CERTIFICATE", chain.read())
+
+    def test_the_database_goes_away(self):
+        w = self.wait_for_approval()
+        self.stack.sql("ALTER ROLE certctl_jobs NOLOGIN")
+        try:
+            self.stack.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'certctl_jobs'")
+            self.assertEqual(self.decide(w.approval).status, 200)
+            self.assertEqual(self.job(w), "Pending")
+        finally:
+            self.stack.sql("ALTER ROLE certctl_jobs LOGIN")
+        self.next_processor()
+        self.is_issued(w)
+        w = self.wait_for_approval()
+        self.stack.sql("ALTER ROLE certctl_api NOLOGIN")
+        try:
+            self.stack.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'certctl_api'")
+            self.assertEqual(self.decide(w.approval).status, 503)
+        finally:
+            self.stack.sql("ALTER ROLE certctl_api LOGIN")
+        self.assertEqual(self.job(w), "AwaitingApproval")
+        self.assertEqual(self.audits(w.approval), ["approval_requested"])
 
     def test_two_notices_to_the_owner(self):
         w = self.wait_for_approval()
@@ -389,10 +436,6 @@ class Races(ApprovalTest):
         self.next_processor()
         for w in waiting:
             self.is_issued(w)
-
-    def next_processor(self):
-        """A killed run leaves its claim behind; certctl-tick waits for the interval of the job to end."""
-        self.stack.sql("UPDATE scheduler_state SET next_due_at = now() WHERE job LIKE 'job-processor%'")
 
     def test_killed_between_claim_and_commit(self):
         w = self.wait_for_approval()
