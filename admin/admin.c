@@ -16,6 +16,8 @@
 #include "core/memory.h"
 #include "core/text.h"
 
+#include "backup.h"
+
 #include "core/banned.h"
 
 /* A noun, its verbs, and as whom they run. */
@@ -23,7 +25,7 @@ struct noun {
     const char *name;
     const struct verb *verbs;
     const size_t *count;
-    const char *user; /* of the system, where we are root */
+    const char *user; /* of the system, where we are root; NULL: root */
     const char *role; /* of the database */
     bool approves;    /* needs the directory of approvals */
 };
@@ -31,6 +33,7 @@ struct noun {
 static const struct noun nouns[] = {
     {"ca",     ca_verbs,     &ca_verbs_count,     "certctl-ca", "certctl_ca", true },
     {"crl",    crl_verbs,    &crl_verbs_count,    "certctl-ca", "certctl_ca", false},
+    {"backup", backup_verbs, &backup_verbs_count, NULL,         "postgres",   false},
     {"key",    key_verbs,    &key_verbs_count,    "postgres",   "postgres",   false},
     {"reseal", reseal_verbs, &reseal_verbs_count, "postgres",   "postgres",   false},
 };
@@ -73,6 +76,7 @@ static void usage(FILE *out)
     (void)fprintf(out, "usage: certctl-admin NOUN VERB [OPTION…]\n\n");
     usage_of(out, ca_verbs, ca_verbs_count);
     usage_of(out, crl_verbs, crl_verbs_count);
+    usage_of(out, backup_verbs, backup_verbs_count);
     usage_of(out, key_verbs, key_verbs_count);
     usage_of(out, reseal_verbs, reseal_verbs_count);
 }
@@ -131,7 +135,7 @@ static bool become(const struct passwd *user, struct fault *fault)
 
 static bool settle_user(const struct noun *noun, const char *state_dir, struct fault *fault)
 {
-    const struct passwd *user = geteuid() == 0 ? getpwnam(noun->user) : NULL;
+    const struct passwd *user = geteuid() == 0 && noun->user ? getpwnam(noun->user) : NULL;
 
     if (!user)
         return true;
@@ -161,6 +165,8 @@ static int check_statements(struct admin *admin, const struct noun *noun)
         key_statements_add(admin->db);
     if (noun->verbs == reseal_verbs)
         reseal_statements_add(admin->db);
+    if (noun->verbs == backup_verbs)
+        backup_statements_add(admin->db);
     if (!db_connect(admin->db, &fault))
         return admin_failed(&fault);
     return db_check_statements(admin->db, &fault) ? EX_OK : 1;

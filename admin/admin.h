@@ -29,6 +29,8 @@ extern const struct verb ca_verbs[];
 extern const size_t ca_verbs_count;
 extern const struct verb crl_verbs[];
 extern const size_t crl_verbs_count;
+extern const struct verb backup_verbs[];
+extern const size_t backup_verbs_count;
 extern const struct verb key_verbs[];
 extern const size_t key_verbs_count;
 extern const struct verb reseal_verbs[];

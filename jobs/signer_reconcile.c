@@ -10,9 +10,9 @@
 #include "core/macro.h"
 #include "core/memory.h"
 #include "pki/crl_entry.h"
+#include "signer/log.h"
 
 #include "runner.h"
-#include "signer_log.h"
 
 #include "core/banned.h"
 

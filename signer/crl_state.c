@@ -14,13 +14,10 @@
 
 #include "core/auto.h"
 #include "core/memory.h"
-#include "core/text.h"
+#include "signer/crl_record.h"
 #include "signer/safe_file.h"
 
 #include "core/banned.h"
-
-#define RECORD_SIZE 32
-#define OPENS       "crl_number "
 
 static bool failed(struct fault *fault, const char *path)
 {
@@ -41,8 +38,7 @@ static bool broken(struct fault *fault, const char *path, const char *how)
  * could hide a number. */
 static bool read_last(int fd, const char *path, int64_t *ret_last, struct fault *fault)
 {
-    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    char record[RECORD_SIZE + 1];
+    char record[CRL_RECORD_SIZE + 1];
     const ssize_t got = pread(fd, record, sizeof(record), 0);
 
     if (got < 0)
@@ -50,22 +46,16 @@ static bool read_last(int fd, const char *path, int64_t *ret_last, struct fault 
     *ret_last = 0;
     if (got == 0)
         return true;
-    if (got != RECORD_SIZE || memcmp(record, OPENS, strlen(OPENS)) != 0)
-        return broken(fault, path, "holds no CRL number");
-    const char *digits = text_trim(
-        scratch, mem_text_n(scratch, record + strlen(OPENS), RECORD_SIZE - strlen(OPENS)));
-    return text_to_integer(digits, 1, INT64_MAX, ret_last) ||
+    return crl_record_read((struct bytes){(const uint8_t *)record, (size_t)got}, ret_last) ||
            broken(fault, path, "holds no CRL number");
 }
 
 static bool write_last(int fd, const char *path, int64_t number, struct fault *fault)
 {
-    char record[RECORD_SIZE + 1];
-    const int size = snprintf(record, sizeof(record), OPENS "%-20" PRId64 "\n", number);
+    char record[CRL_RECORD_SIZE + 1];
 
-    if (size != RECORD_SIZE)
-        return broken(fault, path, "has no room for the number");
-    return (pwrite(fd, record, RECORD_SIZE, 0) == RECORD_SIZE && fsync(fd) == 0) ||
+    crl_record_write(number, record);
+    return (pwrite(fd, record, CRL_RECORD_SIZE, 0) == CRL_RECORD_SIZE && fsync(fd) == 0) ||
            failed(fault, path);
 }
 
@@ -98,7 +88,7 @@ static bool check_file(int fd, const char *path, struct fault *fault)
 bool crl_state_take(const char *beside, int64_t number, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    const char *path = mem_printf(scratch, "%s" STATE_ENDING, beside);
+    const char *path = mem_printf(scratch, "%s" CRL_STATE_ENDS, beside);
     const char *slash = strrchr(path, '/');
     int64_t last = 0;
 

@@ -10,7 +10,6 @@
 
 #include "core/fault.h"
 
-#define STATE_ENDING ".state"
 /* How far a number may be above the last one: room for builds that failed, not for a jump to the
  * end of all numbers. */
 #define CRL_NUMBER_STEP 1000

@@ -40,11 +40,12 @@ struct set_reader {
 };
 
 static const struct member entry_members[] = {
-    {"name",  MEMBER_TEXT,    REQUIRED, AT(set_entry, name) },
-    {"path",  MEMBER_TEXT,    OPTIONAL, AT(set_entry, path) },
-    {"owner", MEMBER_TEXT,    OPTIONAL, AT(set_entry, owner)},
-    {"group", MEMBER_TEXT,    OPTIONAL, AT(set_entry, group)},
-    {"mode",  MEMBER_INTEGER, REQUIRED, AT(set_entry, mode) },
+    {"name",        MEMBER_TEXT,    REQUIRED, AT(set_entry, name)       },
+    {"path",        MEMBER_TEXT,    OPTIONAL, AT(set_entry, path)       },
+    {"owner",       MEMBER_TEXT,    OPTIONAL, AT(set_entry, owner)      },
+    {"group",       MEMBER_TEXT,    OPTIONAL, AT(set_entry, group)      },
+    {"mode",        MEMBER_INTEGER, REQUIRED, AT(set_entry, mode)       },
+    {"modified_ns", MEMBER_INTEGER, OPTIONAL, AT(set_entry, modified_ns)},
 };
 
 static void *malformed(struct fault *fault, const char *what)
@@ -175,6 +176,7 @@ bool set_entry_begin(struct set_writer *writer, const struct set_entry *entry, s
     json_set_text(object, "owner", entry->owner);
     json_set_text(object, "group", entry->group);
     json_set_integer(object, "mode", entry->mode);
+    json_set_integer(object, "modified_ns", entry->modified_ns);
     return account_begin(&writer->account, mem_text(writer, entry->name), fault) &&
            put_json(writer, ENTRY, object, fault);
 }
@@ -302,7 +304,7 @@ static bool check_entry(const struct set_entry *entry, struct fault *fault)
 {
     if (!set_name_valid(entry->name) || (entry->path && !path_valid(entry->path)))
         return malformed(fault, "an entry has no name that a file can have");
-    if (entry->mode < 0 || entry->mode > MODE_MAX)
+    if (entry->mode < 0 || entry->mode > MODE_MAX || entry->modified_ns < 0)
         return malformed(fault, "an entry has no mode that a file can have");
     return true;
 }

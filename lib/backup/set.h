@@ -21,7 +21,8 @@ struct set_entry {
     const char *path;  /* where it came from; absolute, or NULL */
     const char *owner; /* names of user and group, or NULL */
     const char *group;
-    int64_t mode; /* permission bits */
+    int64_t mode;        /* permission bits */
+    int64_t modified_ns; /* Unix nanoseconds; 0: not known */
 };
 
 /* A word, or a word, a slash and a name that begins with no dot: it can lead nowhere else. */

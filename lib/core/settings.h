@@ -54,6 +54,9 @@ struct settings {
     const char *state_dir;   /* ca-approvals and other small state */
     const char *node_id;     /* host name when not set */
 
+    struct text_list backup_paths;
+    const char *backup_passphrase_path;
+
     const char *edge_key_sha256;
     bool allow_plaintext_fcgi;
     int64_t max_body_bytes;

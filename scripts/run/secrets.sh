@@ -40,6 +40,13 @@ edge_make()
     write_file "$edge_source" 0600 root root "fastcgi_param CERTCTL_EDGE_KEY $edge_key;"
 }
 
+# The passphrase of back-ups, which stands in none of them: keep it elsewhere too.
+passphrase_make()
+{
+    backup_passphrase=$(openssl rand -base64 32) || die 'openssl rand failed' '' ''
+    write_file "$run_dir/secrets/backup.passphrase" 0600 root root "$backup_passphrase"
+}
+
 # The SHA-256 of the key as the responders compare it: of the text that the param carries.
 edge_sha256()
 {
@@ -70,6 +77,8 @@ CERTCTL_SITE_CERT_PROFILE_ID=prof-test
 CERTCTL_SITE_CERT_DIR=$run_dir/site
 CERTCTL_SITE_CERT_PROBE=127.0.0.1:$port
 CERTCTL_SITE_CERTIFICATE_INTERVAL=1m
+CERTCTL_BACKUP_PATHS=$run_dir/secrets,$run_dir/seal
+CERTCTL_BACKUP_PASSPHRASE_PATH=$run_dir/secrets/backup.passphrase
 CERTCTL_ACME_SERVER_ENABLED=true
 CERTCTL_ACME_SERVER_DEFAULT_PROFILE_ID=prof-test
 CERTCTL_ACME_SERVER_BASE_URL=https://localhost:$port
@@ -100,6 +109,10 @@ secrets_up()
     if [ ! -s "$edge_source" ]; then
         edge_make
         secrets_what="new edge key in $edge_source, "
+    fi
+    if [ ! -s "$run_dir/secrets/backup.passphrase" ]; then
+        passphrase_make
+        secrets_what="${secrets_what}new passphrase for back-ups, "
     fi
     edge_sha256
     seal_make

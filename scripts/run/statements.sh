@@ -24,6 +24,7 @@ certctl-pki certctl-job-ocsp-presign
 certctl-ca certctl-admin
 postgres certctl-admin key
 postgres certctl-admin reseal
+postgres certctl-admin backup
 END
 }
 

@@ -12,6 +12,7 @@
 #include "core/log.h"
 #include "core/memory.h"
 #include "rig_data.h"
+#include "signer/crl_record.h"
 #include "signer/crl_state.h"
 
 #include "core/banned.h"
@@ -76,7 +77,7 @@ static void start_once(void)
     signer = mem_new(NULL, struct signer);
     settings_defaults(&signer->settings);
     key_ref = mem_printf(signer, "file:%s/ca.key", directory);
-    state_path = mem_printf(signer, "%s/ca.key%s", directory, STATE_ENDING);
+    state_path = mem_printf(signer, "%s/ca.key%s", directory, CRL_STATE_ENDS);
     log_path = mem_printf(signer, "%s/log", directory);
     write_key();
     signer->policy = peer_policy_now(false);

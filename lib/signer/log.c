@@ -1,9 +1,9 @@
-/* jobs/signer_log.c: reading the signer's hash-chained log, over rotations (04 section 4.5).
+/* lib/signer/log.c: reading the signer's hash-chained log, over rotations (04 section 4.5).
  *
  * A file is known by its inode, so that it is read to its end after it was moved away. Only its
  * owner, the signer, can write it; what is looked for here is what root, a broken disk or a lost
  * signer left behind. */
-#include "signer_log.h"
+#include "signer/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,6 +59,12 @@ struct line_facts {
     const char *serial;
     const char *not_after;
     const char *certificate_sha256;
+    const char *not_before;
+    const char *spki_sha256;
+    json_t *subject;
+    json_t *names;
+    int64_t crl_number; /* 0: no list */
+    int64_t entries;
 };
 
 static const struct member line_members[] = {
@@ -71,6 +77,12 @@ static const struct member line_members[] = {
     {"serial",             MEMBER_TEXT,    OPTIONAL, AT(line_facts, serial)            },
     {"not_after",          MEMBER_TEXT,    OPTIONAL, AT(line_facts, not_after)         },
     {"certificate_sha256", MEMBER_TEXT,    OPTIONAL, AT(line_facts, certificate_sha256)},
+    {"not_before",         MEMBER_TEXT,    OPTIONAL, AT(line_facts, not_before)        },
+    {"spki_sha256",        MEMBER_TEXT,    OPTIONAL, AT(line_facts, spki_sha256)       },
+    {"subject",            MEMBER_ARRAY,   OPTIONAL, AT(line_facts, subject)           },
+    {"names",              MEMBER_ARRAY,   OPTIONAL, AT(line_facts, names)             },
+    {"crl_number",         MEMBER_INTEGER, OPTIONAL, AT(line_facts, crl_number)        },
+    {"entries",            MEMBER_INTEGER, OPTIONAL, AT(line_facts, entries)           },
 };
 
 static int release_array(json_t **held)
@@ -274,6 +286,12 @@ static bool is_signature(const struct line_facts *facts)
            !text_equal(facts->kind, "sign-ca");
 }
 
+static bool is_list(const struct line_facts *facts)
+{
+    return text_equal(facts->kind, "sign-crl") && facts->crl_number > 0 &&
+           is_hex(facts->ca_sha256, HASH_SIZE, HASH_SIZE);
+}
+
 /* Everything that the database will be asked to take as it is. */
 static bool signature_whole(const struct line_facts *facts)
 {
@@ -286,14 +304,16 @@ static bool signature_whole(const struct line_facts *facts)
            time_from_rfc3339(facts->not_after, &ignored);
 }
 
-static bool decode_line(TALLOC_CTX *ctx, struct bytes line, struct line_facts *ret_facts)
+/* The parsed line, from which *ret_facts borrows; NULL: it is none. */
+static json_t *decode_line(TALLOC_CTX *ctx, struct bytes line, struct line_facts *ret_facts)
 {
     struct fault ignored = {0};
     AUTO(json_t) *object = json_parse_object(line, INPUT_MALFORMED, "the line", &ignored);
 
-    return object && json_decode(ctx, object, line_members, ret_facts, &ignored) &&
-           ret_facts->number > 0 && is_hex(ret_facts->prev, HASH_SIZE, HASH_SIZE) &&
-           (!is_signature(ret_facts) || signature_whole(ret_facts));
+    const bool whole = object && json_decode(ctx, object, line_members, ret_facts, &ignored) &&
+                       ret_facts->number > 0 && is_hex(ret_facts->prev, HASH_SIZE, HASH_SIZE) &&
+                       (!is_signature(ret_facts) || signature_whole(ret_facts));
+    return whole ? TAKE(object) : NULL;
 }
 
 static void check_chain(struct reading *reading, const struct line_facts *facts)
@@ -323,7 +343,24 @@ static void add_signature(const struct reading *reading, const struct line_facts
     json_set_text(signature, "serial", facts->serial);
     json_set_text(signature, "not_after", facts->not_after);
     json_set_text(signature, "certificate_sha256", facts->certificate_sha256);
+    json_set_text(signature, "kind", facts->kind);
+    json_set_text(signature, "not_before", facts->not_before);
+    json_set_text(signature, "spki_sha256", facts->spki_sha256);
+    if (facts->subject)
+        json_set_new(signature, "subject", json_incref(facts->subject));
+    if (facts->names)
+        json_set_new(signature, "names", json_incref(facts->names));
     json_add_new(reading->batch->signatures, signature);
+}
+
+static void add_list(const struct reading *reading, const struct line_facts *facts)
+{
+    json_t *list = json_object();
+
+    json_set_text(list, "ca_sha256", facts->ca_sha256);
+    json_set_integer(list, "crl_number", facts->crl_number);
+    json_set_integer(list, "entries", facts->entries);
+    json_add_new(reading->batch->lists, list);
 }
 
 static void take_line(struct reading *reading, struct bytes line)
@@ -331,11 +368,14 @@ static void take_line(struct reading *reading, struct bytes line)
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     struct log_position *at = &reading->at;
     struct line_facts facts = {0};
+    AUTO(json_t) *object = decode_line(scratch, line, &facts);
 
-    if (decode_line(scratch, line, &facts)) {
+    if (object) {
         check_chain(reading, &facts);
         if (is_signature(&facts))
             add_signature(reading, &facts);
+        if (is_list(&facts))
+            add_list(reading, &facts);
         at->line = facts.number;
     } else {
         tell_break(reading, "what stands behind line %" PRId64 " is no line of the signer",
@@ -458,7 +498,7 @@ static bool read_some(struct reading *reading, size_t most_lines, struct fault *
 bool signer_log_read(TALLOC_CTX *ctx, const char *path, const struct log_position *from,
                      size_t most_lines, struct log_batch *ret_batch, struct fault *fault)
 {
-    struct log_batch batch = {.signatures = owned_array(ctx)};
+    struct log_batch batch = {.signatures = owned_array(ctx), .lists = owned_array(ctx)};
     struct reading reading = {.ctx = ctx, .path = path, .at = *from, .batch = &batch};
 
     if (!read_some(&reading, most_lines, fault))

@@ -1,7 +1,7 @@
-/* jobs/signer_log.h: reading the signer's hash-chained log from where the last look ended, over
+/* lib/signer/log.h: reading the signer's hash-chained log from where the last look ended, over
  * rotations (04 section 4.5, signer/README.md "The log"). Knows files only, no database. */
-#ifndef CERTCTL_JOBS_SIGNER_LOG_H
-#define CERTCTL_JOBS_SIGNER_LOG_H
+#ifndef CERTCTL_SIGNER_LOG_H
+#define CERTCTL_SIGNER_LOG_H
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -26,8 +26,11 @@ struct log_batch {
     bool more;  /* there may be more to read */
     size_t lines;
     /* [{"line", "time", "peer", "ca_sha256", "serial", "not_after", "certificate_sha256"}] of every
-     * certificate but those of CAs; hangs on ctx. */
+     * certificate but those of CAs, and "kind", "not_before", "spki_sha256", "subject", "names" as
+     * the line has them; hangs on ctx. */
     json_t *signatures;
+    /* [{"ca_sha256", "crl_number", "entries"}] of every CRL; hangs on ctx. */
+    json_t *lists;
     size_t breaks;
     char why[256]; /* of the first break */
 };
