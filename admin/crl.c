@@ -1,7 +1,8 @@
 /* admin/crl.c: certctl-admin crl: CRL numbers after a restore (RFC 5280 section 5.2.3).
  *
  * A database that comes from a backup has forgotten numbers that were published, and the signer
- * refuses what is not above its own memory: the number leaps over what may have been used. */
+ * refuses what is not above its own memory, or far above it: the number leaps over what may have
+ * been used, in both places. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <sysexits.h>
@@ -10,6 +11,7 @@
 #include "core/id.h"
 #include "core/macro.h"
 #include "core/text.h"
+#include "signer/client.h"
 
 #include "admin.h"
 
@@ -17,7 +19,7 @@
 
 /* The signer takes a number that is at most so far above the last. */
 #define LEAP     1000
-#define LEAP_MAX INT64_C(1000000000000000)
+#define LEAP_MAX INT64_C(100000000000)
 
 /* $1 CA or its issuer, $2 wanted number or NULL, $3 leap, $4 audit id, $5 actor. The list is made
  * at once, since its number is above that of the stored one. */
@@ -27,18 +29,39 @@ STATEMENT(
     "$3::bigint) WHERE c.id = (SELECT i.id FROM ca_instances i WHERE (i.id = $1::text OR "
     "i.issuer_id = $1::text) AND i.state <> 'lost' ORDER BY i.id = $1::text DESC, "
     "i.state = 'active' DESC, i.path_len NULLS LAST LIMIT 1) "
-    "AND ($2::bigint IS NULL OR c.crl_number < $2::bigint) RETURNING c.id, c.crl_number), "
+    "AND ($2::bigint IS NULL OR c.crl_number < $2::bigint) RETURNING c.id, c.crl_number, "
+    "c.key_ref), "
     "told AS (INSERT INTO audit_events (id, actor, actor_type, action, resource_type, "
     "resource_id, details) SELECT $4::text, $5::text, 'User', 'crl_number_bumped', 'ca', b.id, "
     "jsonb_build_object('crl_number', b.crl_number) FROM bumped b) "
-    "SELECT id, crl_number FROM bumped");
+    "SELECT id, crl_number, key_ref FROM bumped");
+
+static struct rows *bump_database(struct admin *admin, const char *ca, struct db_param wanted,
+                                  struct fault *fault)
+{
+    return db_query(admin->ctx, admin->db, &crl_bump, fault, TEXT(ca), wanted, INTEGER(LEAP),
+                    TEXT(id_new(admin->ctx, "audit")), TEXT(admin->actor));
+}
+
+/* The signer's own memory, which may be lost or ahead of what the database says. */
+static bool bump_signer(struct admin *admin, const char *key_ref, int64_t number, int64_t *ret_last,
+                        struct fault *fault)
+{
+    const struct signer_request request = {
+        .kind = SIGNER_CRL_FLOOR, .key_ref = key_ref, .crl_number = number};
+    struct signer_reply reply;
+
+    if (!signer_call(admin->ctx, admin->settings->signer_admin_socket, &request, &reply, fault))
+        return false;
+    return text_to_integer(reply.text ? reply.text : "", number, INT64_MAX, ret_last) ||
+           fault_set(fault, INTERNAL, NULL, "the signer does not say its number");
+}
 
 static int bump(struct admin *admin, const char *ca, struct db_param wanted)
 {
     struct fault fault = {0};
-    struct rows *rows = db_query(admin->ctx, admin->db, &crl_bump, &fault, TEXT(ca), wanted,
-                                 INTEGER(LEAP), TEXT(id_new(admin->ctx, "audit")),
-                                 TEXT(admin->actor));
+    int64_t last = 0;
+    struct rows *rows = bump_database(admin, ca, wanted, &fault);
 
     if (!rows)
         return admin_failed(&fault);
@@ -47,8 +70,13 @@ static int bump(struct admin *admin, const char *ca, struct db_param wanted)
                   "there is no CA %s whose number is below that one", text_quote(admin->ctx, ca));
         return admin_failed(&fault);
     }
+    const char *id = row_text(rows, 0, "id");
+    const int64_t number = row_integer(rows, 0, "crl_number");
+    if (!bump_signer(admin, row_text(rows, 0, "key_ref"), number, &last, &fault) ||
+        (last > number && !bump_database(admin, id, INTEGER(last), &fault)))
+        return admin_failed(&fault);
     db_wake(admin->db, "crl-generation");
-    (void)printf("%s\t%" PRId64 "\n", row_text(rows, 0, "id"), row_integer(rows, 0, "crl_number"));
+    (void)printf("%s\t%" PRId64 "\n", id, last);
     return EX_OK;
 }
 

@@ -286,6 +286,7 @@ static const struct {
     {SIGNER_SIGN_CSR,            answer_sign_csr           },
     {SIGNER_FORGET,              answer_forget             },
     {SIGNER_FACTS,               answer_facts              },
+    {SIGNER_CRL_FLOOR,           answer_crl_floor          },
 };
 
 bool answer_request(struct call *call, struct fault *fault)

@@ -3,6 +3,7 @@
 #include "core/digest.h"
 #include "core/json.h"
 #include "core/memory.h"
+#include "signer/crl_state.h"
 #include "signer/safe_file.h"
 #include "signer/signer.h"
 
@@ -141,4 +142,26 @@ bool answer_facts(struct call *call, struct fault *fault)
     call->reply->spki = key->spki;
     return record_key(call, key, "facts_sha256", text, fault) &&
            safe_file_write(path, text, true, fault);
+}
+
+/* After a restore: the number is written down before it counts, and never goes back. */
+bool answer_crl_floor(struct call *call, struct fault *fault)
+{
+    const struct key *key = key_store_find(call->signer->keys, call->request->key_ref, fault);
+    const int64_t floor = call->request->crl_number;
+    int64_t last = 0;
+
+    if (!key)
+        return false;
+    if (floor < 1 || floor > CRL_NUMBER_FLOOR_MAX)
+        return fault_set(fault, SIGNER_REFUSED, "crl_number",
+                         "a CRL number is raised to 1 to 10^11");
+    AUTO(json_t) *record = record_begin(call->peer, signer_kind_text(call->request->kind));
+    json_set_text(record, "key_ref", key->reference);
+    json_set_integer(record, "floor", floor);
+    if (!signature_log_append(call->signer->log, record, true, fault) ||
+        !crl_state_raise(key->beside, floor, &last, fault))
+        return false;
+    call->reply->text = mem_printf(call->ctx, "%lld", (long long)last);
+    return true;
 }

@@ -85,21 +85,55 @@ static bool check_file(int fd, const char *path, struct fault *fault)
     return true;
 }
 
+/* The lock goes with the descriptor. */
+static int open_locked(const char *path, struct fault *fault)
+{
+    AUTO_FD fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    if (fd < 0 || flock(fd, LOCK_EX) != 0) {
+        failed(fault, path);
+        return -1;
+    }
+    return check_file(fd, path, fault) ? TAKE_FD(fd) : -1;
+}
+
+/* The name of a new file must survive a power cut, too. */
+static bool flush_name(const char *path, struct fault *fault)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const char *slash = strrchr(path, '/');
+
+    return !slash || safe_directory_flush(mem_text_n(scratch, path, slash - path), fault);
+}
+
 bool crl_state_take(const char *beside, int64_t number, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     const char *path = mem_printf(scratch, "%s" CRL_STATE_ENDS, beside);
-    const char *slash = strrchr(path, '/');
+    int64_t last = 0;
+    AUTO_FD fd = open_locked(path, fault);
+
+    if (fd < 0 || !read_last(fd, path, &last, fault) || !check_number(number, last, fault) ||
+        !write_last(fd, path, number, fault))
+        return false;
+    return last > 0 || flush_name(path, fault);
+}
+
+bool crl_state_raise(const char *beside, int64_t number, int64_t *ret_last, struct fault *fault)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const char *path = mem_printf(scratch, "%s" CRL_STATE_ENDS, beside);
+    struct fault unreadable = {0};
     int64_t last = 0;
 
-    /* The lock goes with the descriptor. */
-    AUTO_FD fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0 || flock(fd, LOCK_EX) != 0)
-        return failed(fault, path);
-    if (!check_file(fd, path, fault) || !read_last(fd, path, &last, fault) ||
-        !check_number(number, last, fault) || !write_last(fd, path, number, fault))
+    AUTO_FD fd = open_locked(path, fault);
+    if (fd < 0)
         return false;
-    /* The name of a new file must survive a power cut, too. */
-    return last > 0 || !slash ||
-           safe_directory_flush(mem_text_n(scratch, path, slash - path), fault);
+    if (!read_last(fd, path, &last, &unreadable))
+        last = 0;
+    if (number > last &&
+        (ftruncate(fd, 0) != 0 || !write_last(fd, path, number, fault) || !flush_name(path, fault)))
+        return fault->reason ? false : failed(fault, path);
+    *ret_last = most(number, last);
+    return true;
 }

@@ -18,4 +18,11 @@
  * above the last or more than CRL_NUMBER_STEP above it; SIGNER_KEY when the file cannot be used. */
 bool crl_state_take(const char *beside, int64_t number, struct fault *fault);
 
+/* What an operator may raise a number to: it fits the message's field, and leaves room. */
+#define CRL_NUMBER_FLOOR_MAX INT64_C(100000000000)
+
+/* The last number becomes at least this one; *ret_last is what it is then. A record that cannot be
+ * read is replaced: the operator says what it has to be. */
+bool crl_state_raise(const char *beside, int64_t number, int64_t *ret_last, struct fault *fault);
+
 #endif

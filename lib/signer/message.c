@@ -98,6 +98,7 @@ static const struct field request_fields[] = {
     {21, "issuer_key_ref", CONTENT_TEXT,   REQUEST(issuer_key_ref),   &key_ref  },
     {22, "facts",          CONTENT_TEXT,   REQUEST(facts_json),       &facts    },
     {28, "driver",         CONTENT_TEXT,   REQUEST(driver),           &driver   },
+    {29, "crl_number",     CONTENT_TIME,   REQUEST(crl_number),       &eight    },
 };
 
 static const struct field reply_fields[] = {
@@ -131,6 +132,7 @@ struct shape {
 #define CSR_FIELDS   (BIT(1) | BIT(12) | BIT(16))
 #define GENERATE_ALL (BIT(19) | BIT(20))
 #define FACTS_ALL    (BIT(1) | BIT(22))
+#define FLOOR_ALL    (BIT(1) | BIT(29))
 #define REPLY_OK_ANY (BIT(8) - BIT(3)) /* 3 to 7 */
 
 static const struct shape request_shapes[] = {
@@ -144,6 +146,7 @@ static const struct shape request_shapes[] = {
     {SIGNER_SIGN_CSR,            "sign-csr",            CSR_FIELDS,   0      },
     {SIGNER_FORGET,              "forget",              BIT(1),       0      },
     {SIGNER_FACTS,               "facts",               FACTS_ALL,    0      },
+    {SIGNER_CRL_FLOOR,           "crl-floor",           FLOOR_ALL,    0      },
 };
 
 static const struct shape reply_shapes[] = {

@@ -42,6 +42,7 @@ enum signer_kind {
     SIGNER_SIGN_CSR = 18,
     SIGNER_FORGET = 19,
     SIGNER_FACTS = 20,
+    SIGNER_CRL_FLOOR = 21,
 };
 
 struct signer_request {
@@ -54,6 +55,7 @@ struct signer_request {
     const char *driver;         /* generate: "file", "pkcs11"; NULL: file */
     const char *issuer_key_ref; /* sign-ca: the parent's key; NULL: self-signed */
     const char *facts_json;     /* facts: the whole new facts file */
+    int64_t crl_number;         /* crl-floor: later lists are above it */
 };
 
 struct signer_reply {
@@ -63,7 +65,7 @@ struct signer_reply {
     struct bytes der;       /* certificate or CSR */
     struct bytes spki;      /* public-key, generate */
     const char *key_ref;    /* generate */
-    const char *text;       /* ping: version and keys at hand */
+    const char *text;       /* ping: version and keys at hand; crl-floor: the last number now */
     struct bytes signature; /* sign-crl: over the TBSCertList that was passed */
 };
 

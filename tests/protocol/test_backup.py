@@ -413,6 +413,17 @@ class Backup(unittest.TestCase):
         self.assertLessEqual({leaf.serial_number for leaf in self.revoked}, listed)
         self.issue("again.example.org")
 
+    def test_9_a_lost_memory_of_numbers_alone(self):
+        """crl bump sets both numbers, and the next list is above what anybody has seen."""
+        before = self.number(self.crl())
+        name = next(name for name in os.listdir(self.path("state", "ca")) if name.startswith("issuing-") and name.endswith(".state"))
+        os.unlink(self.path("state", "ca", name))
+        done = self.admin("crl", "bump", self.ca_id)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        number = int(done.stdout.split()[1])
+        self.assertGreaterEqual(number, before + 1000)
+        self.wait(lambda: self.number(self.crl()) > number, what="a list above it")
+
 
 def load_tests(loader, _tests, _pattern):
     """In their order, which is the story's."""

@@ -14,6 +14,8 @@
 #include "pki/certificate.h"
 #include "pki/crl_memory.h"
 #include "rig.h"
+#include "signer/client.h"
+#include "signer/crl_state.h"
 
 #include "core/banned.h"
 
@@ -322,6 +324,49 @@ Test(signer_crl, a_broken_memory_of_numbers_is_not_read_as_none)
     expect_signed(rig, &root, 10);
     cr_assert_eq(chmod(path, 0644), 0);
     cr_expect_not(ask(rig, &root, head_of(rig, &root, 11), &fault), "others may read it");
+    rig_end(rig);
+}
+
+static bool raise_floor(TALLOC_CTX *ctx, const struct rig *rig, const char *key_ref, int64_t number,
+                        const char **ret_text, struct fault *fault)
+{
+    const struct signer_request request = {
+        .kind = SIGNER_CRL_FLOOR, .key_ref = key_ref, .crl_number = number};
+    struct signer_reply reply = {0};
+    const bool raised = signer_call(ctx, rig->admin_socket, &request, &reply, fault);
+
+    *ret_text = raised ? reply.text : "";
+    return raised;
+}
+
+Test(signer_crl, a_floor_raises_the_number_and_never_lowers_it)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    struct rig *rig = rig_new(scratch);
+    rig_start_all(rig, 1);
+    const struct rig_key root = rig_root(rig, "ECDSA-P256");
+    const char *path = mem_printf(scratch, "%s.state", root.path);
+    struct fault fault = {0};
+    const char *text;
+    static const int64_t wrong[] = {0, CRL_NUMBER_FLOOR_MAX + 1};
+
+    cr_expect(raise_floor(scratch, rig, root.reference, 5000, &text, &fault), "%s", fault.detail);
+    cr_expect_str_eq(text, "5000");
+    expect_refused(rig, &root, head_of(rig, &root, 5000), "not above the last one, 5000");
+    expect_signed(rig, &root, 5001);
+    cr_expect(raise_floor(scratch, rig, root.reference, 7, &text, &fault), "%s", fault.detail);
+    cr_expect_str_eq(text, "5001");
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+        cr_expect_not(raise_floor(scratch, rig, root.reference, wrong[i], &text, &fault), "%zu", i);
+        cr_expect_eq(fault.reason, SIGNER_REFUSED, "%zu: %s", i, fault.detail);
+    }
+    cr_assert_eq(truncate(path, 9), 0); /* broken */
+    cr_expect(raise_floor(scratch, rig, root.reference, 6000, &text, &fault), "%s", fault.detail);
+    expect_signed(rig, &root, 6001);
+    cr_assert_eq(unlink(path), 0); /* lost */
+    cr_expect(raise_floor(scratch, rig, root.reference, CRL_NUMBER_FLOOR_MAX, &text, &fault));
+    expect_signed(rig, &root, CRL_NUMBER_FLOOR_MAX + 1);
+    cr_expect_eq(rig_log_count(rig, "crl-floor"), 4);
     rig_end(rig);
 }
 

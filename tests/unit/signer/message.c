@@ -165,6 +165,18 @@ Test(signer_message, carries_texts_of_the_other_kinds)
     cr_expect_str_eq(got.facts_json, "{}");
 }
 
+Test(signer_message, carries_a_floor)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const struct signer_request sent = {
+        .kind = SIGNER_CRL_FLOOR, .key_ref = "/ca/a.key", .crl_number = INT64_C(1) << 36};
+    struct signer_request got;
+
+    send_through(scratch, &sent, &got);
+    cr_expect_str_eq(got.key_ref, "/ca/a.key");
+    cr_expect_eq(got.crl_number, INT64_C(1) << 36);
+}
+
 Test(signer_message, carries_replies)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);

@@ -12,21 +12,22 @@ static const struct {
     const char *kinds; /* on signer.sock */
     const char *admin; /* on signer-admin.sock */
 } table[] = {
-    {"certctl-acme",      "ping public-key sign-leaf",                              ""                                                      },
-    {"certctl-est",       "ping public-key sign-leaf",                              ""                                                      },
-    {"certctl-scep",      "ping public-key sign-leaf",                              ""                                                      },
-    {"certctl-agentapi",  "ping public-key sign-leaf",                              ""                                                      },
-    {"certctl-jobs",      "ping public-key sign-leaf sign-crl sign-ocsp-responder", ""                                                      },
-    {"certctl-pki",       "ping public-key",                                        ""                                                      },
-    {"certctl-ca",        "ping public-key",                                        "ping public-key generate sign-ca sign-csr forget facts"},
-    {"root",              "ping public-key",                                        ""                                                      },
-    {"certctl-api",       "",                                                       ""                                                      },
-    {"certctl-probe",     "",                                                       ""                                                      },
-    {"certctl-reconcile", "",                                                       ""                                                      },
-    {"www-data",          "",                                                       ""                                                      },
-    {"certctl-acm",       "",                                                       ""                                                      },
-    {"certctl-acme2",     "",                                                       ""                                                      },
-    {"",                  "",                                                       ""                                                      },
+    {"certctl-acme",      "ping public-key sign-leaf",                              ""},
+    {"certctl-est",       "ping public-key sign-leaf",                              ""},
+    {"certctl-scep",      "ping public-key sign-leaf",                              ""},
+    {"certctl-agentapi",  "ping public-key sign-leaf",                              ""},
+    {"certctl-jobs",      "ping public-key sign-leaf sign-crl sign-ocsp-responder", ""},
+    {"certctl-pki",       "ping public-key",                                        ""},
+    {"certctl-ca",        "ping public-key",
+     "ping public-key generate sign-ca sign-csr forget facts crl-floor"               },
+    {"root",              "ping public-key",                                        ""},
+    {"certctl-api",       "",                                                       ""},
+    {"certctl-probe",     "",                                                       ""},
+    {"certctl-reconcile", "",                                                       ""},
+    {"www-data",          "",                                                       ""},
+    {"certctl-acm",       "",                                                       ""},
+    {"certctl-acme2",     "",                                                       ""},
+    {"",                  "",                                                       ""},
 };
 
 static bool listed(const char *kinds, const char *kind)
