@@ -31,6 +31,8 @@ STATEMENT(site_profile,
           "p.max_ttl_seconds, p.default_validity_days, p.allowed_ekus, p.required_san_patterns, "
           "p.allow_short_lived, p.must_staple, p.allow_wildcards, p.allow_sha1_csr, "
           "p.requires_approval, p.policy_oids, "
+          "p.spiffe_uri_pattern, p.allowed_uri_patterns, p.allowed_san_types, "
+          "p.subject_policy, "
           "coalesce(p.enroll_owner_id, 'o-enrollment') AS owner_id, "
           "coalesce(p.enroll_team_id, 't-enrollment') AS team_id, i.id AS issuer_id, "
           "i.type AS issuer_type, coalesce((i.config->>'validity_days')::integer, 90) "

@@ -40,6 +40,8 @@ STATEMENT(
     "       p.default_validity_days, p.allowed_ekus, p.required_san_patterns, "
     "       p.allow_short_lived, p.must_staple, "
     "       p.allow_wildcards, p.allow_sha1_csr, p.requires_approval, p.policy_oids, "
+    "       p.spiffe_uri_pattern, p.allowed_uri_patterns, p.allowed_san_types, "
+    "       p.subject_policy, "
     "       p.enroll_owner_id, p.enroll_team_id, p.enroll_renewal_policy_id, "
     "       c.id AS ca_id, c.subject_der AS ca_subject_der, c.ski AS ca_ski, c.chain_pem AS "
     "       ca_chain_pem, "

@@ -13,7 +13,7 @@
 
 STATEMENT(acme_profile_read,
           "SELECT p.id, p.enabled, p.acme_auth_mode, p.max_ttl_seconds, p.required_san_patterns, "
-          "       p.allow_wildcards, coalesce(s.settings, '{}') AS settings, "
+          "       p.allow_wildcards, p.allowed_san_types, coalesce(s.settings, '{}') AS settings, "
           "       coalesce(p.issuer_id, $2, (SELECT min(i.id::text) FROM issuers i WHERE i.enabled "
           "                                   HAVING count(*) = 1)) AS issuer_id "
           "  FROM certificate_profiles p "
@@ -83,6 +83,20 @@ static bool patterns_read(struct acme_profile *profile, const char *text)
     return true;
 }
 
+/* Both the ACME settings and the certificate profile may leave types out. */
+static void types_narrow(struct acme_profile *profile, const struct rows *rows)
+{
+    const struct text_list asked = profile->identifier_types;
+    const struct text_list allowed = row_texts(profile, rows, 0, "allowed_san_types");
+
+    if (allowed.count == 0)
+        return;
+    profile->identifier_types = (struct text_list){NULL, 0};
+    for (size_t i = 0; i < asked.count; i++)
+        if (text_list_has(&allowed, asked.items[i]))
+            text_list_add(profile, &profile->identifier_types, asked.items[i]);
+}
+
 static struct acme_profile *profile_from_row(TALLOC_CTX *ctx, const struct rows *rows,
                                              struct fault *fault)
 {
@@ -97,6 +111,7 @@ static struct acme_profile *profile_from_row(TALLOC_CTX *ctx, const struct rows 
     profile->max_ttl_s = row_integer(rows, 0, "max_ttl_seconds");
     if (!settings_read(profile, row_text(rows, 0, "settings"), fault))
         return NULL;
+    types_narrow(profile, rows);
     profile->allow_wildcard = profile->allow_wildcard && row_bool(rows, 0, "allow_wildcards");
     if (!patterns_read(profile, row_text(rows, 0, "required_san_patterns")))
         return fault_set(fault, INTERNAL, NULL, "the profile's name patterns cannot be read");

@@ -5,14 +5,15 @@
 #include "core/memory.h"
 #include "fcgi/api/api.h"
 #include "lifecycle/approval.h"
+#include "pki/der.h"
 #include "pki/profile.h"
+#include "pki/spiffe.h"
 
 #include "core/banned.h"
 
-#define DAY_S      86400
-#define DAYS_MOST  24855 /* more seconds do not fit the column */
-#define LIST_MOST  100
-#define OID_LENGTH 128
+#define DAY_S     86400
+#define DAYS_MOST 24855 /* more seconds do not fit the column */
+#define LIST_MOST 100
 
 static const char *const members[] = {
     "id",
@@ -124,17 +125,27 @@ static void check_spiffe(const struct resource_field *field, const json_t *value
                          struct fault_list *problems)
 {
     const char *text = json_string_value(value);
+    const char *problem = *text ? spiffe_pattern_problem(text) : NULL;
 
     if (*text && !text_starts(text, "spiffe://"))
         fault_list_add(problems, INPUT_INVALID, field->name, "%s must start with spiffe://",
                        field->name);
+    else if (problem)
+        fault_list_add(problems, INPUT_INVALID, field->name, "invalid %s: %s", field->name,
+                       problem);
 }
 
-static bool oid_valid(const char *text)
+static void check_subject_policy(const struct resource_field *field, const json_t *value,
+                                 struct fault_list *problems)
 {
-    return strlen(text) <= OID_LENGTH && text[strspn(text, "0123456789.")] == '\0' &&
-           text[0] >= '0' && text[0] <= '2' && text[1] == '.' && !strstr(text, "..") &&
-           !text_ends(text, ".");
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    AUTO(json_t) *object = json_deep_copy(value); /* Jansson iterates over no const object */
+    struct subject_policy policy;
+    const char *problem = subject_policy_read(scratch, object, &policy);
+
+    if (problem)
+        fault_list_add(problems, INPUT_INVALID, field->name, "invalid %s: %s", field->name,
+                       problem);
 }
 
 static void check_oids(const struct resource_field *field, const json_t *value,
@@ -144,7 +155,7 @@ static void check_oids(const struct resource_field *field, const json_t *value,
 
     for (size_t i = 0; i < json_array_size(value); i++) {
         const char *text = json_string_value(json_array_get(value, i));
-        if (!oid_valid(text))
+        if (!der_oid_valid(text))
             fault_list_add(problems, INPUT_INVALID, field->name, "%s[%zu]: %s is no OID",
                            field->name, i, text_quote(scratch, text));
     }
@@ -194,7 +205,7 @@ static const struct resource_field fields[] = {
           .check = check_san_types),
     FIELD("allow_wildcards", BOOLEAN, .fallback = "true"),
     FIELD("allow_sha1_csr", BOOLEAN, .fallback = "false"),
-    FIELD("subject_policy", OBJECT, .flags = FIELD_NULLABLE),
+    FIELD("subject_policy", OBJECT, .flags = FIELD_NULLABLE, .check = check_subject_policy),
     FIELD("enroll_owner_id", ID, .flags = FIELD_NULLABLE, .refers = "owner"),
     FIELD("enroll_team_id", ID, .flags = FIELD_NULLABLE, .refers = "team"),
     FIELD("enroll_renewal_policy_id", ID, .flags = FIELD_NULLABLE, .refers = "renewal policy"),

@@ -15,6 +15,7 @@
 
 /* RFC 5280 appendix A.1, ub-common-name. */
 #define COMMON_NAME_MAX 64
+#define COMMON_NAME_OID "2.5.4.3"
 /* A serial that is known already is drawn again by the signer. */
 #define SERIAL_TRIES 3
 
@@ -51,9 +52,11 @@ struct issuance {
     const struct settings *settings;
     const struct issue_request *request;
     const struct csr *csr;
+    struct name_list names; /* of the certificate: the grant's, and what the profile mints */
+    struct profile_subject subject;
     struct validity validity;
     struct certificate_wish wish;
-    struct rdn common_name;
+    const char *common_name;
     struct text_list lint_warnings;
     const struct certificate_outline *certificate;
     const char *certificate_id;
@@ -153,18 +156,25 @@ struct issue_grant *issue_grant_for_site(TALLOC_CTX *ctx, const struct settings 
     return fault_set(fault, SETTING_INVALID, "CERTCTL_SITE_CERT_NAMES", "no name is set");
 }
 
+/* 05 section 3.3. Names are stored without their types, which their forms tell apart. */
+static enum name_kind kind_of(TALLOC_CTX *ctx, const char *san)
+{
+    struct fault ignored = {0};
+    const char *value = NULL;
+
+    if (name_ip_normalise(ctx, san, &value, &ignored))
+        return NAME_IP;
+    if (strchr(san, ':'))
+        return NAME_URI;
+    return strchr(san, '@') ? NAME_EMAIL : NAME_DNS;
+}
+
 /* As they were granted: normalised. */
 static void job_names_read(struct issue_grant *grant, const struct text_list *sans)
 {
-    struct fault ignored = {0};
-
-    for (size_t i = 0; i < sans->count; i++) {
-        const char *value = NULL;
-        const bool address = name_ip_normalise(grant, sans->items[i], &value, &ignored);
-
-        name_list_add(grant, &grant->names, address ? NAME_IP : NAME_DNS,
+    for (size_t i = 0; i < sans->count; i++)
+        name_list_add(grant, &grant->names, kind_of(grant, sans->items[i]),
                       mem_text(grant, sans->items[i]));
-    }
 }
 
 struct issue_grant *issue_grant_from_job(TALLOC_CTX *ctx, const struct rows *rows,
@@ -206,9 +216,14 @@ bool profile_from_row(TALLOC_CTX *ctx, const struct rows *rows, struct profile *
     profile->allow_sha1_csr = row_bool(rows, 0, "allow_sha1_csr");
     profile->requires_approval = row_bool(rows, 0, "requires_approval");
     profile->policy_oids = row_texts(ctx, rows, 0, "policy_oids");
+    const struct text_list types = row_texts(ctx, rows, 0, "allowed_san_types");
     return profile_set_key_rules(profile, row_text(rows, 0, "allowed_key_algorithms"), fault) &&
            profile_set_ekus(profile, row_text(rows, 0, "allowed_ekus"), fault) &&
-           profile_set_san_patterns(profile, row_text(rows, 0, "required_san_patterns"), fault);
+           profile_set_san_patterns(profile, row_text(rows, 0, "required_san_patterns"), fault) &&
+           profile_set_uri_patterns(profile, row_text(rows, 0, "allowed_uri_patterns"), fault) &&
+           profile_set_spiffe_pattern(profile, row_text(rows, 0, "spiffe_uri_pattern"), fault) &&
+           profile_set_san_types(profile, &types, fault) &&
+           profile_set_subject_policy(profile, row_text(rows, 0, "subject_policy"), fault);
 }
 
 /* A common name is one more name of the request: an address or a DNS name (01 section 10.1). */
@@ -231,7 +246,7 @@ static bool common_name_of(struct issuance *issuance, struct name *ret_name, str
     return true;
 }
 
-/* Both directions, since a count comparison lets duplicates smuggle a name in. */
+/* Both directions, but for what the profile mints (a job's row has it), since a count comparison lets duplicates smuggle a name in. */
 static bool names_equal_grant(struct issuance *issuance, struct fault *fault)
 {
     const struct name_list *granted = &issuance->request->grant->names;
@@ -258,7 +273,8 @@ static bool names_equal_grant(struct issuance *issuance, struct fault *fault)
                              "the CSR asks for %s, which the order does not",
                              text_quote(issuance->ctx, asked.items[i].value));
     for (size_t i = 0; i < granted->count; i++)
-        if (!name_list_has(&asked, &granted->items[i]))
+        if (!name_list_has(&asked, &granted->items[i]) &&
+            !profile_mints(issuance->request->profile, &granted->items[i]))
             return fault_set(fault, CSR_NAMES_DIFFER, "csr",
                              "the order asks for %s, which the CSR does not",
                              text_quote(issuance->ctx, granted->items[i].value));
@@ -291,17 +307,36 @@ static bool extensions_known(const struct issuance *issuance, struct fault *faul
     return true;
 }
 
-/* The names of the certificate that will be, each held against the profile. */
-static bool names_allowed(const struct issuance *issuance, struct fault *fault)
+/* The names of the certificate that will be, held against the profile. */
+static bool names_allowed(struct issuance *issuance, struct fault *fault)
 {
     const struct name_list *names = &issuance->request->grant->names;
 
     if (names->count > (size_t)issuance->settings->max_sans)
         return fault_set(fault, CSR_NAME_REJECTED, "csr", "%zu names; at most %lld are allowed",
                          names->count, (long long)issuance->settings->max_sans);
-    for (size_t i = 0; i < names->count; i++)
-        if (!profile_check_name(issuance->request->profile, &names->items[i], fault))
-            return false;
+    return profile_names(issuance->ctx, issuance->request->profile, names,
+                         issuance->csr->common_name, &issuance->names, fault);
+}
+
+/* Where the request has no common name, the first name is the common name too, if it fits and the
+ * profile takes common names at all. */
+static bool subject_decided(struct issuance *issuance, struct fault *fault)
+{
+    const struct profile *profile = issuance->request->profile;
+    struct profile_subject *subject = &issuance->subject;
+
+    issuance->common_name = issuance->csr->common_name ? issuance->csr->common_name
+                                                       : issuance->names.items[0].value;
+    if (!profile_subject(issuance->ctx, profile, issuance->csr, &issuance->names, true, subject,
+                         fault))
+        return false;
+    if (issuance->csr->common_name || strlen(issuance->common_name) > COMMON_NAME_MAX ||
+        (profile->subject.limits && !text_list_has(&profile->subject.allowed, COMMON_NAME_OID)))
+        return true;
+    subject->rdns = mem_resize(issuance->ctx, subject->rdns, struct rdn, subject->count + 1);
+    subject->rdns[subject->count++] = (struct rdn){COMMON_NAME_OID, RDN_UTF8,
+                                                   issuance->common_name};
     return true;
 }
 
@@ -329,7 +364,8 @@ static bool issuance_judge(struct issuance *issuance, struct fault *fault)
     if (!request->profile->enabled)
         return fault_set(fault, PROFILE_UNAVAILABLE, NULL, "profile is disabled");
     if (!key_allowed(issuance, fault) || !extensions_known(issuance, fault) ||
-        !names_equal_grant(issuance, fault) || !names_allowed(issuance, fault))
+        !names_equal_grant(issuance, fault) || !names_allowed(issuance, fault) ||
+        !subject_decided(issuance, fault))
         return false;
     if (request->ca && !ca_check(request->ca, now_s, fault))
         return false;
@@ -342,17 +378,13 @@ static bool issuance_judge(struct issuance *issuance, struct fault *fault)
 static void issuance_wish(struct issuance *issuance)
 {
     const struct issue_request *request = issuance->request;
-    const struct name_list *names = &request->grant->names;
-    const char *common_name = issuance->csr->common_name ? issuance->csr->common_name
-                                                         : names->items[0].value;
     const bool short_lived = profile_is_short_lived(request->profile);
 
-    issuance->common_name = (struct rdn){"2.5.4.3", RDN_UTF8, common_name};
     issuance->wish = (struct certificate_wish){
-        .subject = &issuance->common_name,
-        .subject_count = strlen(common_name) <= COMMON_NAME_MAX ? 1 : 0,
+        .subject = issuance->subject.rdns,
+        .subject_count = issuance->subject.count,
         .spki = issuance->csr->spki,
-        .names = *names,
+        .names = issuance->names,
         .key_usage = profile_key_usage(request->profile, &issuance->csr->key),
         .ekus = request->profile->ekus,
         .policies = request->profile->policy_oids,
@@ -363,6 +395,16 @@ static void issuance_wish(struct issuance *issuance)
     };
 }
 
+/* What no certificate of this CA can hold: names are the asker's, all else is the profile's. */
+static bool refuse_composition(struct fault *fault)
+{
+    if (fault->reason == SIGNER_REFUSED)
+        fault->reason = text_equal(fault->field, "subject") || text_equal(fault->field, "names")
+                            ? CSR_NAME_REJECTED
+                            : PROFILE_UNAVAILABLE;
+    return false;
+}
+
 /* What the signer will compose, before it is asked: the lints judge it (00 decision 50). */
 static bool issuance_lint(struct issuance *issuance, struct fault *fault)
 {
@@ -370,8 +412,9 @@ static bool issuance_lint(struct issuance *issuance, struct fault *fault)
     const struct issuer_facts *facts = &issuance->request->ca->facts;
     struct bytes tbs;
 
-    return certificate_compose(issuance->ctx, facts, &issuance->wish, placeholder, &tbs, fault) &&
-           certificate_lint(issuance->ctx, tbs, facts, &issuance->lint_warnings, fault);
+    if (!certificate_compose(issuance->ctx, facts, &issuance->wish, placeholder, &tbs, fault))
+        return refuse_composition(fault);
+    return certificate_lint(issuance->ctx, tbs, facts, &issuance->lint_warnings, fault);
 }
 
 static bool issuance_sign(struct issuance *issuance, struct fault *fault)
@@ -400,7 +443,7 @@ static char *issuance_details(const struct issuance *issuance)
     json_set_text(details, "certificate_id", issuance->certificate_id);
     json_set_text(details, "version_id", issuance->version_id);
     json_set_text(details, "serial", issuance->certificate->serial);
-    json_set_text(details, "common_name", issuance->common_name.value);
+    json_set_text(details, "common_name", issuance->common_name);
     json_set_text(details, "spki_sha256", issuance->csr->spki_sha256);
     json_set_text(details, "job_id", issuance->request->grant->job_id);
     if (issuance->certificate->not_after < issuance->validity.not_after)
@@ -422,7 +465,7 @@ static const char *chain_pem(const struct issuance *issuance)
 
 static struct text_list names_as_texts(const struct issuance *issuance)
 {
-    const struct name_list *names = &issuance->request->grant->names;
+    const struct name_list *names = &issuance->names;
     struct text_list texts = {0};
 
     for (size_t i = 0; i < names->count; i++)
@@ -448,7 +491,7 @@ static const char *issuance_store(struct issuance *issuance, struct fault *fault
         TEXT(request->grant->account_id), TEXT(request->profile->id),
         INTEGER(request->profile->row_version), TEXT(request->ca->id),
         INTEGER(request->ca->row_version), TEXT(issuance->certificate_id),
-        TEXT(request->grant->certificate_name), TEXT(issuance->common_name.value), TEXTS(&sans),
+        TEXT(request->grant->certificate_name), TEXT(issuance->common_name), TEXTS(&sans),
         TEXT(request->owner_id), TEXT(request->team_id), TEXT(request->issuer_id),
         TEXT(request->renewal_policy_id), TEXT(request->grant->source), TEXT(issuance->version_id),
         TEXT(certificate->serial), INSTANT(certificate->not_before),

@@ -256,7 +256,8 @@ static bool check_policies(const struct issuer_facts *facts, const struct text_l
     for (size_t i = 0; i < policies->count; i++) {
         if (!der_oid_valid(policies->items[i]))
             return refuse_value(fault, "policies", policies->items[i], "is no OID");
-        if (!text_list_has(&facts->allowed_policies, policies->items[i]))
+        if (facts->allowed_policies.count > 0 &&
+            !text_list_has(&facts->allowed_policies, policies->items[i]))
             return refuse_value(fault, "policies", policies->items[i],
                                 "is no policy that this CA may give");
     }

@@ -92,9 +92,9 @@ struct issuer_facts {
     struct text_list ocsp_urls;
     struct text_list ca_issuers_urls;
     struct text_list crl_urls;
-    unsigned allowed_ekus; /* EKU_… bits */
-    struct text_list allowed_policies;
-    struct text_list permitted_dns; /* empty: all */
+    unsigned allowed_ekus;             /* EKU_… bits */
+    struct text_list allowed_policies; /* empty: all */
+    struct text_list permitted_dns;    /* empty: all */
     struct text_list excluded_dns;
 };
 

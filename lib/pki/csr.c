@@ -255,6 +255,29 @@ static const char *attribute_text(struct csr *csr, const X509_NAME_ENTRY *entry,
     return talloc_steal(csr, text);
 }
 
+/* Of the types that a DirectoryString may have, RFC 5280 section 4.1.2.4 wants these two; e-mail
+ * addresses and domain components are IA5. */
+static enum rdn_string rdn_string_of(const X509_NAME_ENTRY *entry)
+{
+    switch (ASN1_STRING_type(X509_NAME_ENTRY_get_data(entry))) {
+    case V_ASN1_PRINTABLESTRING:
+        return RDN_PRINTABLE;
+    case V_ASN1_IA5STRING:
+        return RDN_IA5;
+    default:
+        return RDN_UTF8;
+    }
+}
+
+static void keep_attribute(struct csr *csr, const X509_NAME_ENTRY *entry, const char *text)
+{
+    char oid[80] = "";
+
+    (void)OBJ_obj2txt(oid, sizeof oid, X509_NAME_ENTRY_get_object(entry), 1);
+    csr->subject[csr->subject_count++] = (struct rdn){mem_text(csr, oid), rdn_string_of(entry),
+                                                      text};
+}
+
 static bool read_subject(struct csr *csr, struct bytes der, struct fault *fault)
 {
     const uint8_t *from = der.data;
@@ -265,6 +288,7 @@ static bool read_subject(struct csr *csr, struct bytes der, struct fault *fault)
         return fault_cause_openssl(fault, "d2i_X509_NAME");
     }
     const int count = X509_NAME_entry_count(subject);
+    csr->subject = mem_array(csr, struct rdn, (size_t)count); /* not negative: the name exists */
     for (int i = 0; i < count; i++) {
         const X509_NAME_ENTRY *entry = X509_NAME_get_entry(subject, i);
         const char *text = attribute_text(csr, entry, fault);
@@ -272,8 +296,8 @@ static bool read_subject(struct csr *csr, struct bytes der, struct fault *fault)
             return false;
         if (OBJ_obj2nid(X509_NAME_ENTRY_get_object(entry)) == NID_commonName)
             csr->common_name = text[0] ? text : NULL;
+        keep_attribute(csr, entry, text);
     }
-    csr->subject_attributes = (size_t)count; /* not negative: the name exists */
     return true;
 }
 

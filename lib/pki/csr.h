@@ -6,6 +6,7 @@
 #include <talloc.h>
 
 #include "core/text.h"
+#include "pki/compose.h"
 #include "pki/key.h"
 #include "pki/name.h"
 
@@ -19,8 +20,10 @@ struct csr {
     const char *spki_sha256; /* hex */
     const char *sha256;      /* hex, of der */
     struct key_facts key;
-    const char *common_name;     /* the last CN, checked, or NULL */
-    size_t subject_attributes;   /* how many RDN attributes the subject has */
+    const char *common_name; /* the last CN, checked, or NULL */
+    struct rdn *subject;     /* its attributes in order, each with its own string type where
+                                    that is UTF8, Printable or IA5, else as UTF8 */
+    size_t subject_count;
     struct name_list names;      /* subjectAltName in order, without duplicates */
     bool must_staple;            /* tlsfeature asked */
     bool asks_ca;                /* basicConstraints with CA:TRUE asked */

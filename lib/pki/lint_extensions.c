@@ -268,7 +268,8 @@ static bool policies_are_allowed(const struct lint_subject *it)
     for (int i = 0; i < sk_POLICYINFO_num(it->policies); i++) {
         char oid[256] = "";
         (void)OBJ_obj2txt(oid, sizeof oid, sk_POLICYINFO_value(it->policies, i)->policyid, 1);
-        if (!text_list_has(&it->facts->allowed_policies, oid))
+        if (it->facts->allowed_policies.count > 0 &&
+            !text_list_has(&it->facts->allowed_policies, oid))
             return false;
     }
     return true;

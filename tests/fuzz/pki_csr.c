@@ -42,7 +42,7 @@ static bool openssl_agrees(const struct csr *csr)
     const int size = i2d_X509_PUBKEY(X509_REQ_get_X509_PUBKEY(request), &spki);
     const int attributes = X509_NAME_entry_count(X509_REQ_get_subject_name(request));
     return size > 0 && bytes_equal(csr->spki, (struct bytes){spki, (size_t)size}) &&
-           attributes >= 0 && csr->subject_attributes == (size_t)attributes &&
+           attributes >= 0 && csr->subject_count == (size_t)attributes &&
            EVP_PKEY_eq(csr->pkey, X509_REQ_get0_pubkey(request)) == 1 && same_names(csr, request);
 }
 

@@ -1,8 +1,13 @@
 """Certificate profiles: written over REST, enforced where certificates are made."""
 import json
-import threading
 import uuid
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID as EKU, NameOID
+
+from acme_client import csr
 from test_api import ApiTest
 
 
@@ -118,6 +123,12 @@ class Writes(ProfileTest):
         ({"enroll_team_id": "t-none"}, "enroll_team_id", 'enroll_team_id: no such team "t-none"'),
         ({"enroll_renewal_policy_id": "rp-x"}, "enroll_renewal_policy_id", 'enroll_renewal_policy_id: no such renewal policy "rp-x"'),
         ({"subject_policy": []}, "subject_policy", "subject_policy must be an object"),
+        ({"subject_policy": {"fixed": {"commonName": "x"}}}, "subject_policy",
+         'invalid subject_policy: fixed has "commonName", which is no attribute that can be fixed'),
+        ({"subject_policy": {"required": ["boss"]}}, "subject_policy", "invalid subject_policy: required[0] is no attribute name and no OID"),
+        ({"spiffe_uri_pattern": "spiffe://*/a"}, "spiffe_uri_pattern",
+         "invalid spiffe_uri_pattern: the trust domain is not 1 to 255 of a-z 0-9 . _ -"),
+        ({"spiffe_uri_pattern": "spiffe://d/**/a"}, "spiffe_uri_pattern", "invalid spiffe_uri_pattern: ** may only be the last segment"),
         ({"enabled": 1}, "enabled", "enabled must be true or false"),
         ({"max_validity_days": -1}, "max_ttl_seconds", "max_ttl_seconds cannot be negative"),
     )
@@ -156,9 +167,9 @@ class Writes(ProfileTest):
         for text in ("'; DROP TABLE certificate_profiles; --", "$1", "%s%n", "\\", '{"a":1}', "{NULL}", "NULL", "\u202e", "<script>", "a\"b'c"):
             with self.subTest(text):
                 name = f"{text} {uuid.uuid4()}"
-                body = self.new(name=name, description=text + "\n\t", required_csr_attributes=[text], subject_policy={text: [text]}, policy_oids=["2.5.29.32.0"])
+                body = self.new(name=name, description=text + "\n\t", required_csr_attributes=[text], subject_policy={"fixed": {"title": "x" + text.strip("\u202e")}})
                 self.assertEqual((body["name"], body["description"]), (name, text + "\n\t"))
-                self.assertEqual((body["required_csr_attributes"], body["subject_policy"]), ([text], {text: [text]}))
+                self.assertEqual((body["required_csr_attributes"], body["subject_policy"]), ([text], {"fixed": {"title": "x" + text.strip("\u202e")}}))
                 self.assertEqual(self.good(f"/profiles/{body['id']}"), body)
 
     def test_put_merges(self):
@@ -179,12 +190,14 @@ class Writes(ProfileTest):
         self.assertEqual(len(self.events(body["id"])), 2, "what changes nothing leaves no row")
 
     def test_patch(self):
-        body = self.new(policy_oids=["1.2.3"], default_validity_days=7, subject_policy={"a": {"b": 1, "c": 2}, "d": 3}, must_staple=True)
+        body = self.new(policy_oids=["1.2.3"], default_validity_days=7, must_staple=True,
+                        subject_policy={"fixed": {"title": "b", "surname": "c"}, "required": ["commonName"]})
         path = f"/profiles/{body['id']}"
-        answer = self.send("PATCH", path, {"policy_oids": None, "subject_policy": {"a": {"b": None, "e": 4}}, "must_staple": None},
+        answer = self.send("PATCH", path, {"policy_oids": None, "must_staple": None,
+                                             "subject_policy": {"fixed": {"title": None, "localityName": "e"}}},
                            Content_Type="application/merge-patch+json")
         self.assertEqual(answer.status, 200, answer)
-        self.assertEqual(answer.json["subject_policy"], {"a": {"c": 2, "e": 4}, "d": 3})
+        self.assertEqual(answer.json["subject_policy"], {"fixed": {"surname": "c", "localityName": "e"}, "required": ["commonName"]})
         self.assertNotIn("policy_oids", answer.json)
         self.assertEqual((answer.json["must_staple"], answer.json["default_validity_days"]), (False, 7))
 
@@ -222,10 +235,10 @@ class Writes(ProfileTest):
         """Each of ten editors sets a member of its own; with one tag exactly one of them wins."""
         body = self.new(subject_policy={})
         path = f"/profiles/{body['id']}"
-        calls = [lambda n=n: self.send("PATCH", path, {"subject_policy": {f"m{n}": n}}) for n in range(10)]
+        calls = [lambda n=n: self.send("PATCH", path, {"subject_policy": {"fixed": {f"1.2.3.{n}": str(n)}}}) for n in range(10)]
         self.assertEqual({answer.status for answer in self.at_once(calls)}, {200})
         answer = self.get(path)
-        self.assertEqual(answer.json["subject_policy"], {f"m{n}": n for n in range(10)})
+        self.assertEqual(answer.json["subject_policy"], {"fixed": {f"1.2.3.{n}": str(n) for n in range(10)}})
         self.assertEqual(answer.headers["ETag"], f'"{body["id"]}.11"')
         self.assertEqual(len(self.events(body["id"])), 11)
         calls = [lambda n=n: self.send("PUT", path, {"description": f"d{n}"}, If_Match=answer.headers["ETag"]) for n in range(10)]
@@ -255,3 +268,136 @@ class Writes(ProfileTest):
             with self.subTest(method):
                 self.assertRefused(self.send(method, target, sent, key=viewer), 403, "forbidden")
         self.assertEqual(self.good(path), body)
+
+
+class Policy(ProfileTest):
+    """A profile made over REST, an ACME order under it, a CSR: what is refused and what is issued."""
+
+    def under(self, **members):
+        """A client of a new profile."""
+        profile = self.new(issuer_id="iss-local", **members)
+        client = self.client(profile["id"])
+        client.profile = profile
+        return client
+
+    def leaf(self, client, *names, key=None, **options):
+        """Issued under the profile; without options as a plain client asks."""
+        key = key or ec.generate_private_key(ec.SECP256R1())
+        order = client.order(*names)
+        self.assertEqual(order.status, 201, order)
+        done = client.finalize(order.json, csr(key, names, **options))
+        self.assertEqual(done.status, 200, done)
+        return x509.load_pem_x509_certificate(client.post(done.json["certificate"]).body)
+
+    def assertOrderRefused(self, client, name, detail):
+        answer = client.order(name)
+        self.assertProblem(answer, 400, "rejectedIdentifier")
+        self.assertIn(detail, json.dumps(answer.json["subproblems"]))
+
+    def assertFinalizeRefused(self, client, kind, detail, *names, key=None, **options):
+        order = client.order(*names)
+        self.assertEqual(order.status, 201, order)
+        answer = client.finalize(order.json, csr(key or ec.generate_private_key(ec.SECP256R1()), names, **options))
+        self.assertProblem(answer, 400, kind, detail)
+
+    def extension(self, leaf, oid):
+        found = [one for one in leaf.extensions if one.oid.dotted_string == oid]
+        return found[0] if found else None
+
+    def test_keys(self):
+        client = self.under(allowed_key_algorithms=[{"algorithm": "RSA", "min_size": 3072}, {"algorithm": "ECDSA", "min_size": 384}])
+        self.assertFinalizeRefused(client, "badCSR", f'CSR key (ECDSA 256-bit) does not match any allowed algorithm in profile \\"{client.profile["name"]}'
+                                   .replace("\\", ""), "keys.example")
+        self.assertFinalizeRefused(client, "badCSR", "[RSA>=3072 ECDSA>=384]", "keys.example",
+                                   key=rsa.generate_private_key(public_exponent=65537, key_size=2048))
+        self.leaf(client, "keys.example", key=ec.generate_private_key(ec.SECP384R1()))
+        self.leaf(client, "keys.example", key=rsa.generate_private_key(public_exponent=65537, key_size=3072))
+
+    def test_names(self):
+        client = self.under(required_san_patterns=["[a-z]+\\.corp\\.example"])
+        for name in ("a.corp.example.evil.org", "xa.b.corp.example", "*.corp.example", "corp.example"):
+            self.assertOrderRefused(client, name, "matches no name pattern of profile")
+        self.leaf(client, "a.corp.example")
+        client = self.under(allow_wildcards=False)
+        self.assertOrderRefused(client, "*.example.org", "wildcard")
+        client = self.under(allowed_san_types=["dns"])
+        self.assertOrderRefused(client, "192.0.2.7", "this profile takes no identifiers of type ip")
+        self.leaf(client, "types.example")
+
+    def test_names_are_judged_when_the_certificate_is_made(self):
+        """The order was good; meanwhile the profile is another."""
+        for change, kind, detail in (
+                ({"required_san_patterns": ["x\\.example"]}, "rejectedIdentifier", "matches no name pattern"),
+                ({"allowed_san_types": ["ip"]}, "rejectedIdentifier", "is of type dns, which profile"),
+                ({"allowed_key_algorithms": [{"algorithm": "RSA", "min_size": 2048}]}, "badCSR", "does not match any allowed algorithm"),
+                ({"enabled": False}, "userActionRequired", "profile is disabled"),
+                ({"subject_policy": {"required": ["organizationName"]}}, "rejectedIdentifier", "CSR Subject has no organizationName"),
+                ({"max_ttl_seconds": 60}, "badCSR", "60 s")):
+            with self.subTest(detail):
+                client = self.under()
+                order = client.order("later.example")
+                self.assertEqual(order.status, 201, order)
+                self.assertEqual(self.send("PATCH", f"/profiles/{client.profile['id']}", change).status, 200)
+                answer = client.finalize(order.json, csr(ec.generate_private_key(ec.SECP256R1()), ["later.example"]))
+                self.assertProblem(answer, 403 if kind == "userActionRequired" else 400, kind, detail)
+                self.assertEqual(self.stack.value(f"SELECT status FROM acme_orders WHERE order_id = '{order.headers['Location'].rsplit('/', 1)[1]}'"),
+                                 "ready", "another CSR may be good")
+
+    def test_validity(self):
+        """To the second; the backdate of a minute counts inside the limit."""
+        for members, seconds in (({"max_ttl_seconds": 7200}, 7200), ({"default_validity_days": 2}, 2 * 86400 + 60),
+                                 ({"default_validity_days": 2, "max_ttl_seconds": 86400}, 86400)):
+            with self.subTest(members):
+                leaf = self.leaf(self.under(**members), "ttl.example")
+                self.assertEqual((leaf.not_valid_after - leaf.not_valid_before).total_seconds(), seconds)
+
+    def test_short_lived(self):
+        leaf = self.leaf(self.under(allow_short_lived=True, max_ttl_seconds=900), "short.example")
+        self.assertIsNotNone(self.extension(leaf, "2.5.29.56"), "noRevAvail, RFC 9608")
+        self.assertIsNone(self.extension(leaf, "2.5.29.31"), "no CRL")
+        access = self.extension(leaf, "1.3.6.1.5.5.7.1.1")
+        if access:
+            self.assertNotIn("1.3.6.1.5.5.7.48.1", [one.access_method.dotted_string for one in access.value])
+        self.assertEqual((leaf.not_valid_after - leaf.not_valid_before).total_seconds(), 900)
+
+    def test_extensions(self):
+        leaf = self.leaf(self.under(must_staple=True, policy_oids=["1.3.6.1.4.1.99999.7", "2.23.140.1.2.1"]), "ext.example")
+        self.assertIsNotNone(self.extension(leaf, "1.3.6.1.5.5.7.1.24"))
+        self.assertEqual([one.policy_identifier.dotted_string for one in self.extension(leaf, "2.5.29.32").value],
+                         ["1.3.6.1.4.1.99999.7", "2.23.140.1.2.1"])
+        self.assertIsNone(self.extension(leaf, "2.5.29.56"))
+
+    def test_usages(self):
+        for ekus, wanted, critical, commits in (
+                ([], [EKU.SERVER_AUTH, EKU.CLIENT_AUTH], False, False), (["clientAuth"], [EKU.CLIENT_AUTH], False, False),
+                (["emailProtection", "clientAuth"], [EKU.CLIENT_AUTH, EKU.EMAIL_PROTECTION], False, True),
+                (["codeSigning"], [EKU.CODE_SIGNING], False, False), (["timeStamping"], [EKU.TIME_STAMPING], True, False)):
+            with self.subTest(ekus):
+                leaf = self.leaf(self.under(allowed_ekus=ekus), "eku.example")
+                found = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+                self.assertEqual((list(found.value), found.critical), (wanted, critical))
+                usage = leaf.extensions.get_extension_for_class(x509.KeyUsage).value
+                self.assertEqual((usage.digital_signature, usage.content_commitment, usage.key_encipherment), (True, commits, False))
+
+    def test_spiffe_is_minted(self):
+        leaf = self.leaf(self.under(spiffe_uri_pattern="spiffe://example.org/ns/shop/sa/web"), "mint.example")
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        self.assertEqual(names.get_values_for_type(x509.UniformResourceIdentifier), ["spiffe://example.org/ns/shop/sa/web"])
+        self.assertEqual(names.get_values_for_type(x509.DNSName), ["mint.example"])
+        leaf = self.leaf(self.under(spiffe_uri_pattern="spiffe://example.org/ns/*"), "mint.example")
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        self.assertEqual(names.get_values_for_type(x509.UniformResourceIdentifier), [])
+
+    def test_subject(self):
+        client = self.under(subject_policy={"fixed": {"organizationName": "Example Ltd", "countryName": "DE"}})
+        leaf = self.leaf(client, "subject.example", common_name="subject.example")
+        self.assertEqual([(one.oid, one.value) for one in leaf.subject], [
+            (NameOID.COUNTRY_NAME, "DE"), (NameOID.ORGANIZATION_NAME, "Example Ltd"), (NameOID.COMMON_NAME, "subject.example")])
+        leaf = self.leaf(self.under(subject_policy={"allowed": []}), "subject.example", common_name="subject.example")
+        self.assertEqual(list(leaf.subject), [])
+        self.assertTrue(leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).critical, "RFC 5280 section 4.2.1.6")
+
+    def test_sha1(self):
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.assertFinalizeRefused(self.under(), "badCSR", "SHA1", "sha1.example", key=key, digest=hashes.SHA1())
+        self.leaf(self.under(allow_sha1_csr=True), "sha1.example", key=key, digest=hashes.SHA1())

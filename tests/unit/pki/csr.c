@@ -103,7 +103,7 @@ Test(csr, good_request_is_read_whole)
         cr_expect_str_eq(csr->names.items[i].value, wanted[i].value);
     }
     cr_expect_str_eq(csr->common_name, "WWW.example.com", "the last one");
-    cr_expect_eq(csr->subject_attributes, 2);
+    cr_expect_eq(csr->subject_count, 2);
     cr_expect(csr->must_staple);
     cr_expect_not(csr->asks_ca);
     cr_assert_eq(csr->extensions.count, 1);
@@ -125,7 +125,7 @@ Test(csr, without_names_or_subject)
     cr_assert_not_null(csr, "%s", fault.detail);
     cr_expect_null(csr->common_name);
     cr_expect_eq(csr->names.count, 0);
-    cr_expect_eq(csr->subject_attributes, 0);
+    cr_expect_eq(csr->subject_count, 0);
 }
 
 static const struct {

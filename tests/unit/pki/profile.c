@@ -160,7 +160,6 @@ static const struct {
     {"e-mail",                           "joe@example\\\\.com",        {NAME_EMAIL, "joe@example.com"},                                 true },
     {"wildcard with its star",           "[a-z]+\\\\.example\\\\.com", {NAME_DNS, "*.example.com"},                                     false},
     {"wildcard that is meant",           "\\\\*\\\\.example\\\\.com",  {NAME_DNS, "*.example.com"},                                     true },
-    {"URI is no matter of patterns",     "example\\\\.com",            {NAME_URI, "spiffe://x/y"},                                      true },
     {"address is none either",           "example\\\\.com",            {NAME_IP, "192.0.2.1"},                                          true },
     {"a pattern that explodes",
      "(a+)+b",                                                         {NAME_DNS, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
