@@ -246,7 +246,8 @@ static bool common_name_of(struct issuance *issuance, struct name *ret_name, str
     return true;
 }
 
-/* Both directions, but for what the profile mints (a job's row has it), since a count comparison lets duplicates smuggle a name in. */
+/* Both directions, since a count comparison lets duplicates smuggle a name in. What the profile
+ * mints need not be asked for: a job's row has it. */
 static bool names_equal_grant(struct issuance *issuance, struct fault *fault)
 {
     const struct name_list *granted = &issuance->request->grant->names;
@@ -521,13 +522,12 @@ static const char *issuance_leave_waiting(struct issuance *issuance, struct faul
         ctx, issuance->db, &issuance_wait, fault, TEXT(request->nonce),
         INSTANT(request->nonce_expires), TEXT(grant->order_id), TEXT(grant->account_id),
         TEXT(request->profile->id), INTEGER(request->profile->row_version),
-        TEXT(issuance->certificate_id), TEXT(grant->certificate_name),
-        TEXT(issuance->common_name.value), TEXTS(&sans), TEXT(request->owner_id),
-        TEXT(request->team_id), TEXT(request->issuer_id), TEXT(request->renewal_policy_id),
-        TEXT(grant->source), TEXT(csr_to_pem(ctx, issuance->csr)), BYTEA(BYTES_OF(csr_sha256)),
-        TEXT(id_new(ctx, "job")), TEXT(id_new(ctx, "apr")), TEXT(grant->trigger),
-        TEXT(request->actor), TEXT(id_new(ctx, "audit")), TEXT(id_new(ctx, "notif")),
-        TEXT(id_new(ctx, "notif")),
+        TEXT(issuance->certificate_id), TEXT(grant->certificate_name), TEXT(issuance->common_name),
+        TEXTS(&sans), TEXT(request->owner_id), TEXT(request->team_id), TEXT(request->issuer_id),
+        TEXT(request->renewal_policy_id), TEXT(grant->source), TEXT(csr_to_pem(ctx, issuance->csr)),
+        BYTEA(BYTES_OF(csr_sha256)), TEXT(id_new(ctx, "job")), TEXT(id_new(ctx, "apr")),
+        TEXT(grant->trigger), TEXT(request->actor), TEXT(id_new(ctx, "audit")),
+        TEXT(id_new(ctx, "notif")), TEXT(id_new(ctx, "notif")),
         TEXT(issuance->settings->audit_record_ip ? request->source_ip : NULL),
         TEXT(request->request_id));
     return rows ? row_text(rows, 0, "outcome") : NULL;

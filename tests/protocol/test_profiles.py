@@ -269,6 +269,18 @@ class Writes(ProfileTest):
                 self.assertRefused(self.send(method, target, sent, key=viewer), 403, "forbidden")
         self.assertEqual(self.good(path), body)
 
+    def test_scoped_grants(self):
+        """Who may edit one profile edits that one, makes none, and deletes no other."""
+        mine, other = self.new(), self.new()
+        key, _, name = self.new_key("--role=r-operator")
+        self.stack.sql(f"UPDATE actor_roles SET scope_type = 'profile', scope_id = '{mine['id']}' WHERE actor_id = '{name}'")
+        self.assertEqual(self.send("PATCH", f"/profiles/{mine['id']}", {"description": "x"}, key=key).status, 200)
+        for method, path in (("POST", "/profiles"), ("PUT", f"/profiles/{other['id']}"), ("PATCH", f"/profiles/{other['id']}")):
+            with self.subTest(method):
+                self.assertRefused(self.send(method, path, {"name": f"s {uuid.uuid4()}"}, key=key), 403, "forbidden")
+        self.assertRefused(self.send("PUT", "/profiles/prof-none", {}, key=key), 404, "not_found")
+        self.assertEqual(self.good(f"/profiles/{other['id']}"), other)
+
 
 class Policy(ProfileTest):
     """A profile made over REST, an ACME order under it, a CSR: what is refused and what is issued."""
