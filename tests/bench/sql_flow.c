@@ -232,7 +232,7 @@ void flow_commit(struct flow *flow, const struct flow_order *order, const char *
         TEXT(model->chain_pem), TEXT(model->csr_pem), BYTEA(BYTES_OF(octets)), TEXT("ECDSA"),
         INTEGER(256), TEXT(id_new(ctx, "audit")), TEXT(mem_printf(ctx, "acme:%s", order->account)),
         TEXT("acme_order_finalized"), TEXT(model->details), TEXT(ADDRESS),
-        TEXT(random_text(ctx, 16)));
+        TEXT(random_text(ctx, 16)), TEXT(NULL), TEXT(NULL)); /* no job */
     expect(rows, FLOW_COMMIT, "outcome", "issued");
 }
 
