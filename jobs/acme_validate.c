@@ -10,7 +10,8 @@
 #include "core/json.h"
 #include "core/log.h"
 #include "core/memory.h"
-#include "net/http01.h"
+#include "net/caa_record.h"
+#include "net/validation.h"
 
 #include "runner.h"
 
@@ -24,16 +25,18 @@
 #define DRAIN_MS        INT64_C(20000)
 #define TAKEOVERS_MOST  5 /* a challenge that kills us each time does not kill us for ever */
 #define HTTP_PORT       80
-#define HTTP_01         "http-01"
-#define RESOLVER_OPTION "CERTCTL_ACME_SERVER_ADDR_RESOLVER"
+#define TLS_PORT        443
+#define ADDRESS_SETTING "CERTCTL_ACME_SERVER_ADDR_RESOLVER"
+#define RECORD_SETTING  "CERTCTL_ACME_SERVER_DNS01_RESOLVER"
+#define PROFILE_SETTING "the profile's resolver"
 
-/* $1 type, $2 in flight at most, $3 of them here, $4 attempts at most, $5 lease in s, $6 who. */
+/* $1 types, $2 in flight at most, $3 of them here, $4 attempts at most, $5 lease in s, $6 who. */
 STATEMENT(acme_validate_claim,
-          "SELECT * FROM acme_challenge_claim($1, $2::integer, $3::integer, $4::integer, "
+          "SELECT * FROM acme_challenge_claim($1::text[], $2::integer, $3::integer, $4::integer, "
           "make_interval(secs => $5::integer), $6)");
 
 /* $1 challenge, $2 who, $3 problem or NULL, $4 may pass, $5 attempts at most, $6 record, $7 life of
- * the authorization in s, $8 audit, $9 failures an hour: new-order looks at them. */
+ * the authorization in s, $8 audit, $9 failures an hour: new-order looks at them, $10 CAA too. */
 STATEMENT(
     acme_validate_result,
     "SELECT r.outcome, r.order_status, CASE WHEN r.outcome = 'done' AND $3::jsonb IS NOT NULL THEN "
@@ -41,14 +44,23 @@ STATEMENT(
     "FROM acme_challenges c JOIN acme_authorizations z ON z.authz_id = c.authz_id "
     "WHERE c.challenge_id = $1), $9::integer, '1 hour') END AS counted "
     "FROM acme_challenge_result($1, $2, $3::jsonb, $4, $5::integer, $6::jsonb, "
-    "make_interval(secs => $7::integer), $8) r");
+    "make_interval(secs => $7::integer), $8, $10) r");
 
 STATEMENT(acme_validate_release, "SELECT released FROM acme_challenge_release($1)");
 
-STATEMENT(
-    acme_validate_waiting,
-    "SELECT count(*) AS waiting FROM acme_challenges WHERE type = $1 AND status = 'processing' "
-    "AND next_attempt_at <= now() AND (lease_until IS NULL OR lease_until <= now())");
+STATEMENT(acme_validate_waiting,
+          "SELECT count(*) AS waiting FROM acme_challenges WHERE status = 'processing' "
+          "AND next_attempt_at <= now() AND (lease_until IS NULL OR lease_until <= now())");
+
+/* Types that share one limit over all hosts (01 section 4.1), and a claim of their own. */
+static const struct {
+    const char *types;
+    size_t concurrency;
+} lane_kinds[] = {
+    {"http-01",               AT(settings, acme_http01_concurrency)   },
+    {"dns-01,dns-account-01", AT(settings, acme_dns01_concurrency)    },
+    {"tls-alpn-01",           AT(settings, acme_tlsalpn01_concurrency)},
+};
 
 /* How a fault stands in the challenge, RFC 8555 section 6.7. */
 static const struct {
@@ -61,16 +73,29 @@ static const struct {
     {NET_ADDRESS_REFUSED, "connection",        400},
     {NET_TLS,             "tls",               400},
     {NET_RESPONSE,        "incorrectResponse", 403},
+    {NET_CAA,             "caa",               403},
+};
+
+struct lane {
+    struct text_list types;
+    int64_t most;
+    int64_t count; /* in flight here */
+    bool look;     /* there may be something to claim */
+    bool busy;     /* another process claimed at that moment */
+    int64_t looked_us;
 };
 
 /* One claimed challenge. */
 struct item {
     struct item *next;
+    struct lane *lane;
     const char *challenge_id;
     const char *authz_id;
-    const char *identifier;
+    struct validation_wish wish;
     int64_t began_us;
-    struct http01 *http01;
+    struct validation *validation; /* the proof, then CAA */
+    bool wants_caa;
+    bool caa_began;
     bool over;
     bool valid;
     bool transient;
@@ -80,23 +105,30 @@ struct item {
     unsigned redirects;
 };
 
+/* One context of libunbound for each distinct setting (01 section 11.3). */
+struct resolver_kept {
+    struct resolver_kept *next;
+    const char *servers;
+    struct resolver *resolver;
+};
+
 struct work {
     struct job_run *run;
     const char *claimed_by;
     struct guard *guard;
-    struct resolver *resolver; /* made when something is claimed */
+    struct resolver_kept *resolvers; /* made when something is claimed */
+    struct resolver *addresses;      /* as the settings say */
+    struct resolver *records;
     struct fetcher *fetcher;
-    struct http01_rig rig;
+    struct validation_rig rig;
     struct item *first;
+    struct lane lanes[ARRAY_SIZE(lane_kinds)];
     int64_t count;
     int64_t claimed; /* since the start, for --limit */
-    bool look;       /* there may be something to claim */
-    bool busy;       /* another process claimed at that moment */
-    int64_t looked_us;
     int64_t told_to_stop_us;
 };
 
-static void on_done(void *context, const struct http01_outcome *outcome)
+static void on_done(void *context, const struct validation_outcome *outcome)
 {
     struct item *item = context;
 
@@ -104,9 +136,31 @@ static void on_done(void *context, const struct http01_outcome *outcome)
     item->valid = outcome->valid;
     item->transient = outcome->transient;
     item->fault = outcome->fault;
+    if (item->caa_began) /* what was seen is of the proof */
+        return;
     item->address = mem_text(item, outcome->address);
     item->url = mem_text(item, outcome->url);
     item->redirects = outcome->redirects;
+}
+
+static struct resolver *resolver_of(struct work *work, const char *setting,
+                                    const struct text_list *servers, struct fault *fault)
+{
+    AUTO(TALLOC_CTX) *held = talloc_new(NULL);
+    struct resolver_kept *kept = mem_new(held, struct resolver_kept);
+
+    kept->servers = text_list_join(kept, servers, ",");
+    for (struct resolver_kept *known = work->resolvers; known; known = known->next)
+        if (text_equal(known->servers, kept->servers))
+            return known->resolver;
+    kept->resolver = resolver_new(kept, setting, servers, work->run->settings->acme_dnssec, fault);
+    if (!kept->resolver)
+        return NULL;
+    if (!work->resolvers && resolver_lacks_root_key(kept->resolver))
+        log_message(LOG_WARN, "DNSSEC is not looked at: there is no " RESOLVER_ROOT_KEY);
+    kept->next = work->resolvers;
+    work->resolvers = talloc_steal(work, kept);
+    return kept->resolver;
 }
 
 /* DNS has a thread and HTTP its tables: only who has work pays for them. */
@@ -116,17 +170,20 @@ static bool rig_up(struct work *work, struct fault *fault)
 
     if (work->fetcher)
         return true;
-    work->resolver = resolver_new(work, RESOLVER_OPTION, &settings->acme_addr_resolver, fault);
-    if (!work->resolver)
+    work->addresses = resolver_of(work, ADDRESS_SETTING, &settings->acme_addr_resolver, fault);
+    work->records = work->addresses
+                        ? resolver_of(work, RECORD_SETTING, &settings->acme_dns01_resolver, fault)
+                        : NULL;
+    if (!work->records)
         return false;
     work->fetcher = fetcher_new(work, work->guard, fault);
-    work->rig = (struct http01_rig){
+    work->rig = (struct validation_rig){
         .guard = work->guard,
-        .resolver = work->resolver,
         .fetcher = work->fetcher,
         .user_agent = "certctl-acme/" CERTCTL_VERSION,
-        .port = (unsigned)settings->acme_http01_port, /* 65535 at most */
-        .timeout_ms = settings->acme_challenge_timeout_ms,
+        .http_port = (unsigned)settings->acme_http01_port,   /* 65535 at most */
+        .tls_port = (unsigned)settings->acme_tlsalpn01_port, /* likewise */
+        .caa_identities = &settings->acme_caa_identities,
     };
     return work->fetcher != NULL;
 }
@@ -141,59 +198,110 @@ static void rig_down(struct work *work)
         talloc_free(item);
     }
     TALLOC_FREE(work->fetcher);
-    TALLOC_FREE(work->resolver);
+    while (work->resolvers) {
+        struct resolver_kept *kept = work->resolvers;
+
+        work->resolvers = kept->next;
+        talloc_free(kept);
+    }
 }
 
-static void item_start(struct work *work, const struct rows *rows, size_t row)
+static struct item *item_from_row(struct work *work, const struct rows *rows, size_t row)
 {
+    const struct settings *settings = work->run->settings;
     struct item *item = mem_new(work, struct item);
 
     item->challenge_id = mem_text(item, row_text(rows, row, "challenge_id"));
     item->authz_id = mem_text(item, row_text(rows, row, "authz_id"));
-    item->identifier = mem_text(item, row_text(rows, row, "identifier_value"));
     item->began_us = clock_monotonic_us();
+    item->wish = (struct validation_wish){
+        .identifier = mem_text(item, row_text(rows, row, "identifier_value")),
+        .is_address = text_equal(row_text(rows, row, "identifier_type"), "ip"),
+        .wildcard = row_bool(rows, row, "wildcard"),
+        .method = mem_text(item, row_text(rows, row, "type")),
+        .token = mem_text(item, row_text(rows, row, "token")),
+        .key_authorization = mem_printf(item, "%s.%s", row_text(rows, row, "token"),
+                                        row_text(rows, row, "thumbprint")),
+        .account_url = mem_text(item, row_text(rows, row, "account_url")),
+        .addresses = work->addresses,
+        .records = work->records,
+        .deadline_us = item->began_us + settings->acme_challenge_timeout_ms * 1000,
+    };
+    item->wants_caa = !item->wish.is_address &&
+                      caa_wanted(settings->acme_caa_mode, row_text(rows, row, "caa"),
+                                 &settings->acme_caa_identities);
+    return item;
+}
+
+static bool item_resolvers(struct work *work, struct item *item, const char *of_profile)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+
+    if (!of_profile)
+        return true;
+    const struct text_list servers = text_split(scratch, of_profile, ',');
+    struct resolver *resolver = resolver_of(work, PROFILE_SETTING, &servers, &item->fault);
+    item->wish.addresses = resolver;
+    item->wish.records = resolver;
+    return resolver != NULL;
+}
+
+static void item_start(struct work *work, struct lane *lane, const struct rows *rows, size_t row)
+{
+    struct item *item = item_from_row(work, rows, row);
+    const struct validator *validator = validator_of(item->wish.method);
+
+    item->lane = lane;
     item->next = work->first;
     work->first = item;
     work->count++;
     work->claimed++;
-    if (row_bool(rows, row, "wildcard")) {
-        item->over = true;
-        fault_set(&item->fault, NET_RESPONSE, NULL, "http-01 cannot prove a wildcard");
+    lane->count++;
+    item->over = true;
+    item->transient = true;
+    if (!item_resolvers(work, item, row_text(rows, row, "resolver")))
+        return;
+    if (!validator) {
+        fault_set(&item->fault, INTERNAL, NULL, "no such validator: %s", item->wish.method);
         return;
     }
-    const struct http01_wish wish = {
-        .host = item->identifier,
-        .token = row_text(rows, row, "token"),
-        .key_authorization = mem_printf(item, "%s.%s", row_text(rows, row, "token"),
-                                        row_text(rows, row, "thumbprint")),
-    };
-    item->http01 = http01_start(item, &work->rig, &wish, on_done, item);
+    item->over = false;
+    item->validation = validation_start(item, validator, &work->rig, &item->wish, on_done, item);
 }
 
-static bool claim(struct work *work, struct fault *fault)
+/* What was proved is not yet permitted (01 section 11.6). */
+static void item_begin_caa(struct work *work, struct item *item)
+{
+    item->caa_began = true;
+    item->over = false;
+    TALLOC_FREE(item->validation);
+    item->validation = validation_start(item, &caa_validator, &work->rig, &item->wish, on_done,
+                                        item);
+}
+
+static bool claim(struct work *work, struct lane *lane, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     const struct settings *settings = work->run->settings;
-    const int64_t most_here = job_batch(work->run,
-                                        work->claimed + settings->acme_http01_concurrency);
+    const int64_t most_here = job_batch(work->run, work->claimed + lane->most);
     const int64_t lease_s = (settings->acme_challenge_timeout_ms + 999) / 1000 + LEASE_EXTRA_S;
-    struct rows *rows = db_query(scratch, work->run->db, &acme_validate_claim, fault, TEXT(HTTP_01),
-                                 INTEGER(settings->acme_http01_concurrency),
+    struct rows *rows = db_query(scratch, work->run->db, &acme_validate_claim, fault,
+                                 TEXTS(&lane->types), INTEGER(lane->most),
                                  INTEGER(most_here - work->claimed),
                                  INTEGER(settings->acme_validation_attempts + TAKEOVERS_MOST),
                                  INTEGER(lease_s), TEXT(work->claimed_by));
 
     if (!rows)
         return false;
-    work->look = false;
-    work->looked_us = clock_monotonic_us();
-    work->busy = rows->count == 1 && row_null(rows, 0, "challenge_id");
-    if (work->busy || rows->count == 0)
+    lane->look = false;
+    lane->looked_us = clock_monotonic_us();
+    lane->busy = rows->count == 1 && row_null(rows, 0, "challenge_id");
+    if (lane->busy || rows->count == 0)
         return true;
     if (!rig_up(work, fault))
         return false;
     for (size_t i = 0; i < rows->count; i++)
-        item_start(work, rows, i);
+        item_start(work, lane, rows, i);
     return true;
 }
 
@@ -216,14 +324,17 @@ static char *problem_of(TALLOC_CTX *ctx, const struct fault *fault)
     return json_to_text(ctx, problem);
 }
 
-static char *record_of(TALLOC_CTX *ctx, const struct work *work, const struct item *item)
+static char *record_of(TALLOC_CTX *ctx, const struct item *item)
 {
+    const struct resolver *asked = text_starts(item->wish.method, "dns-") ? item->wish.records
+                                                                          : item->wish.addresses;
     AUTO(json_t) *record = json_object();
 
     json_set_text(record, "address", item->address);
     json_set_text(record, "url", item->url);
     json_set_integer(record, "redirects", item->redirects);
-    json_set_text(record, "resolver", resolver_name(work->resolver));
+    if (asked)
+        json_set_text(record, "resolver", resolver_name(asked));
     json_set_integer(record, "duration_ms", (clock_monotonic_us() - item->began_us) / 1000);
     return json_to_text(ctx, record);
 }
@@ -237,7 +348,8 @@ static void say(const struct work *work, const struct item *item, const char *ou
     log_begin(&line, item->valid ? LOG_INFO : LOG_WARN, "challenge tried");
     log_text(&line, "job", work->run->entry->name);
     log_text(&line, "item", item->challenge_id);
-    log_text(&line, "identifier", item->identifier);
+    log_text(&line, "type", item->wish.method);
+    log_text(&line, "identifier", item->wish.identifier);
     log_text(&line, "outcome", item->valid ? "valid" : "invalid");
     log_text(&line, "stored", outcome);
     log_text(&line, "order", order_status);
@@ -257,9 +369,10 @@ static bool store(struct work *work, struct item *item, struct fault *fault)
         scratch, work->run->db, &acme_validate_result, fault, TEXT(item->challenge_id),
         TEXT(work->claimed_by), TEXT(item->valid ? NULL : problem_of(scratch, &item->fault)),
         BOOLEAN(item->transient), INTEGER(settings->acme_validation_attempts),
-        TEXT(record_of(scratch, work, item)), INTEGER(settings->acme_authz_ttl_ms / 1000),
+        TEXT(record_of(scratch, item)), INTEGER(settings->acme_authz_ttl_ms / 1000),
         TEXT(id_new(scratch, "audit")),
-        INTEGER(least(settings->acme_failed_validations_per_hour, INT64_C(1000000000))));
+        INTEGER(least(settings->acme_failed_validations_per_hour, INT64_C(1000000000))),
+        BOOLEAN(item->caa_began));
 
     if (!rows)
         return false;
@@ -279,8 +392,12 @@ static bool advance(struct work *work, struct fault *fault)
     while (*at) {
         struct item *item = *at;
 
-        if (item->http01)
-            http01_tick(item->http01);
+        if (item->validation)
+            validation_tick(item->validation);
+        if (item->over && item->valid && item->wants_caa && !item->caa_began) {
+            item_begin_caa(work, item);
+            validation_tick(item->validation);
+        }
         if (!item->over) {
             at = &item->next;
             continue;
@@ -288,9 +405,10 @@ static bool advance(struct work *work, struct fault *fault)
         if (!store(work, item, fault))
             return false;
         *at = item->next;
-        talloc_free(item);
         work->count--;
-        work->look = true; /* a slot is free */
+        item->lane->count--;
+        item->lane->look = true; /* a slot is free */
+        talloc_free(item);
     }
     return true;
 }
@@ -306,22 +424,47 @@ static bool stopping(struct work *work)
            (work->run->limit > 0 && work->claimed >= work->run->limit);
 }
 
-static bool may_claim(const struct work *work)
+static bool may_claim(const struct lane *lane)
 {
-    const int64_t since_ms = (clock_monotonic_us() - work->looked_us) / 1000;
+    const int64_t since_ms = (clock_monotonic_us() - lane->looked_us) / 1000;
 
-    return work->count < work->run->settings->acme_http01_concurrency &&
-           (work->look || since_ms >= (work->busy ? BUSY_MS : POLL_MS));
+    return lane->count < lane->most && (lane->look || since_ms >= (lane->busy ? BUSY_MS : POLL_MS));
+}
+
+static bool claim_all(struct work *work, struct fault *fault)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(work->lanes); i++)
+        if (!stopping(work) && may_claim(&work->lanes[i]) && !claim(work, &work->lanes[i], fault))
+            return false;
+    return true;
+}
+
+static bool any_busy(const struct work *work)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(work->lanes); i++)
+        if (work->lanes[i].busy)
+            return true;
+    return false;
 }
 
 static void wait_for_something(struct work *work)
 {
-    const int fds[] = {work->run->wake ? work->run->wake->fd : -1, resolver_fd(work->resolver)};
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    size_t count = 1;
 
-    fetcher_wait(work->fetcher, fds, ARRAY_SIZE(fds), work->busy ? BUSY_MS : TICK_MS);
+    for (struct resolver_kept *kept = work->resolvers; kept; kept = kept->next)
+        count++;
+    int *fds = mem_array(scratch, int, count);
+    fds[0] = work->run->wake ? work->run->wake->fd : -1;
+    count = 1;
+    for (struct resolver_kept *kept = work->resolvers; kept; kept = kept->next)
+        fds[count++] = resolver_fd(kept->resolver);
+    fetcher_wait(work->fetcher, fds, count, any_busy(work) ? BUSY_MS : TICK_MS);
     if (work->run->wake && wake_wait(work->run->wake, 0))
-        work->look = true;
-    resolver_work(work->resolver);
+        for (size_t i = 0; i < ARRAY_SIZE(work->lanes); i++)
+            work->lanes[i].look = true;
+    for (struct resolver_kept *kept = work->resolvers; kept; kept = kept->next)
+        resolver_work(kept->resolver);
     fetcher_work(work->fetcher);
 }
 
@@ -337,11 +480,9 @@ static bool release(struct work *work, struct fault *fault)
 static bool work_on(struct work *work, struct fault *fault)
 {
     for (;;) {
-        const bool stop = stopping(work);
-
-        if (!stop && may_claim(work) && !claim(work, fault))
+        if (!claim_all(work, fault))
             return false;
-        if (work->count == 0 && (stop || !work->busy))
+        if (work->count == 0 && (stopping(work) || !any_busy(work)))
             return true;
         if (work->told_to_stop_us != 0 &&
             clock_monotonic_us() - work->told_to_stop_us > DRAIN_MS * 1000)
@@ -358,23 +499,25 @@ static bool work_on(struct work *work, struct fault *fault)
 static bool look_dry(struct job_run *run, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    struct rows *rows = db_query(scratch, run->db, &acme_validate_waiting, fault, TEXT(HTTP_01));
+    struct rows *rows = db_query(scratch, run->db, &acme_validate_waiting, fault);
 
     if (rows)
         job_would("validate", "acme_challenges", row_integer(rows, 0, "waiting"));
     return rows != NULL;
 }
 
-/* A port that only a test wants; once, not with each look. */
+/* Ports that only a test wants; once, not with each look. */
 static void warn_of_port(const struct settings *settings)
 {
     static bool warned;
 
-    if (settings->acme_http01_port == HTTP_PORT || warned)
-        return;
+    if (!warned && settings->acme_http01_port != HTTP_PORT)
+        log_message(LOG_WARN, "http-01 goes to port %d: RFC 8555 section 8.3 wants port 80",
+                    (int)settings->acme_http01_port); /* 65535 at most */
+    if (!warned && settings->acme_tlsalpn01_port != TLS_PORT)
+        log_message(LOG_WARN, "tls-alpn-01 goes to port %d: RFC 8737 section 3 wants port 443",
+                    (int)settings->acme_tlsalpn01_port); /* likewise */
     warned = true;
-    log_message(LOG_WARN, "http-01 goes to port %d: RFC 8555 section 8.3 wants port 80",
-                (int)settings->acme_http01_port); /* 65535 at most */
 }
 
 static char *own_name(TALLOC_CTX *ctx, const struct job_run *run)
@@ -386,13 +529,25 @@ static char *own_name(TALLOC_CTX *ctx, const struct job_run *run)
                       hex_from_bytes(ctx, BYTES_OF(random_part)));
 }
 
+static void lanes_fill(struct work *work)
+{
+    const char *settings = (const char *)work->run->settings;
+
+    for (size_t i = 0; i < ARRAY_SIZE(lane_kinds); i++) {
+        work->lanes[i].types = text_split(work, lane_kinds[i].types, ',');
+        /* An int64_t there, by the table. */
+        work->lanes[i].most = *(const int64_t *)(settings + lane_kinds[i].concurrency);
+        work->lanes[i].look = true;
+    }
+}
+
 static bool validate(struct job_run *run, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     struct work *work = mem_new(scratch, struct work);
 
     work->run = run;
-    work->look = true;
+    lanes_fill(work);
     work->claimed_by = own_name(work, run);
     work->guard = guard_new(work, run->settings->block_rfc1918_outbound,
                             &run->settings->outbound_allow_cidrs, fault);

@@ -1225,6 +1225,8 @@ CREATE TABLE acme_authorizations (
     token text NOT NULL DEFAULT '',
     wildcard boolean NOT NULL DEFAULT false,
     account_id certctl_id NOT NULL REFERENCES acme_accounts ON DELETE RESTRICT,
+    -- CAA let us issue at that time (01 section 11.6)
+    caa_checked_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
 );
@@ -1259,6 +1261,8 @@ CREATE TABLE acme_challenges (
     claimed_by text,
     lease_until timestamptz,
     validation_record jsonb,
+    -- what the client that answered calls its account: CAA and dns-account-01 want it
+    account_url text,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 80);

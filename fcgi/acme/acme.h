@@ -33,6 +33,7 @@ struct acme_profile {
     struct text_list identifier_types;
     struct text_list challenge_types;
     struct text_list san_patterns;
+    const char *caa; /* "on", "off", "inherit" or NULL */
     int64_t loaded_us;
 };
 
@@ -96,6 +97,8 @@ void acme_nonce_header(struct request *request, struct response *response);
 /* profile.c */
 /* ACME_PROFILE_UNKNOWN, ACME_USER_ACTION (disabled; shorthand without a default). */
 bool acme_profile_find(struct request *request, struct fault *fault);
+/* Whether CAA must let us issue what is ordered here by challenge (01 section 11.6). */
+bool acme_caa_is_wanted(const struct request *request);
 
 /* open.c: the checks of 01 section 6.1, in their order. */
 bool acme_admit(struct request *request, struct response *response, struct fault *fault);
@@ -152,9 +155,8 @@ bool acme_order_waits(struct response *response, const struct rows *rows);
     "CASE o.status WHEN 'processing' THEN (SELECT j.status = 'AwaitingApproval' FROM jobs j "      \
     "WHERE j.id = o.job_id) END AS order_waits, "
 
-/* authz.c: what an identifier may be proved by. `trusted`: nobody will try, so that types count
- * whose validation is not built. */
+/* authz.c: what an identifier may be proved by. */
 struct text_list acme_challenge_types(TALLOC_CTX *ctx, const struct acme_profile *profile,
-                                      bool trusted, const char *identifier_type, bool wildcard);
+                                      const char *identifier_type, bool wildcard);
 
 #endif

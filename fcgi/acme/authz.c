@@ -33,12 +33,13 @@ STATEMENT(
     "  LEFT JOIN acme_orders o ON o.order_id = z.order_id");
 
 /* $1 nonce, $2 its expiry, $3 account, $4 authorization, $5 challenge, $6 type, $7 for names, $8
- * for wildcards, $9 for addresses, $10 thumbprint, $11 per hour, $12 most in the queue. */
+ * for wildcards, $9 for addresses, $10 thumbprint, $11 per hour, $12 most in the queue, $13 the
+ * account's URL. */
 STATEMENT(
     acme_challenge_answer,
     "SELECT r.outcome, r.retry_after, z.* "
     "  FROM acme_challenge_respond($1, $2::timestamptz, $3, $4, $5, $6, $7, $8, $9, $10, "
-    "                              $11::integer, $12::integer) r "
+    "                              $11::integer, $12::integer, $13) r "
     "  LEFT JOIN LATERAL acme_authz_show(CASE WHEN r.outcome IS NOT NULL THEN $4 END) z ON true");
 
 /* $1 nonce, $2 its expiry, $3 account, $4 authorization, $5 audit, $6 address, $7 request. */
@@ -49,18 +50,18 @@ STATEMENT(
     "  LEFT JOIN LATERAL acme_authz_show(CASE WHEN r.outcome IS NOT NULL THEN $4 END) z ON true");
 
 struct text_list acme_challenge_types(TALLOC_CTX *ctx, const struct acme_profile *profile,
-                                      bool trusted, const char *identifier_type, bool wildcard)
+                                      const char *identifier_type, bool wildcard)
 {
     static const struct {
         const char *type;
         bool plain;
         bool wildcard;
         bool ip;
-        bool built; /* acme-validate can try it; others are shown in trust mode alone */
     } proofs[] = {
-        {"http-01",     true, false, true,  true },
-        {"dns-01",      true, true,  false, false},
-        {"tls-alpn-01", true, false, true,  false},
+        {"http-01",        true, false, true },
+        {"dns-01",         true, true,  false},
+        {"tls-alpn-01",    true, false, true },
+        {"dns-account-01", true, true,  false},
     };
     const bool ip = text_equal(identifier_type, "ip");
     struct text_list types = {0};
@@ -68,8 +69,7 @@ struct text_list acme_challenge_types(TALLOC_CTX *ctx, const struct acme_profile
     for (size_t i = 0; i < ARRAY_SIZE(proofs); i++) {
         const bool fits = ip ? proofs[i].ip : wildcard ? proofs[i].wildcard : proofs[i].plain;
 
-        if (fits && (trusted || proofs[i].built) &&
-            text_list_has(&profile->challenge_types, proofs[i].type))
+        if (fits && text_list_has(&profile->challenge_types, proofs[i].type))
             text_list_add(ctx, &types, proofs[i].type);
     }
     return types;
@@ -117,8 +117,7 @@ static json_t *challenge_object(struct request *request, const struct rows *auth
 /* A valid authorization lists the challenge that succeeded; others list all that are offered. */
 static json_t *challenge_objects(struct request *request, const struct rows *authz)
 {
-    const bool trusted = text_equal(row_text(authz, 0, "auth_mode"), "trust_authenticated");
-    const struct text_list types = acme_challenge_types(request, acme_of(request)->profile, trusted,
+    const struct text_list types = acme_challenge_types(request, acme_of(request)->profile,
                                                         row_text(authz, 0, "type"),
                                                         row_bool(authz, 0, "wildcard"));
     const bool valid = text_equal(row_text(authz, 0, "status"), "valid");
@@ -289,7 +288,7 @@ static bool challenge_answer(struct response *response, const struct rows *rows,
 static bool offered(struct request *request, const char *type, const char *identifier_type,
                     bool wildcard)
 {
-    const struct text_list types = acme_challenge_types(request, acme_of(request)->profile, false,
+    const struct text_list types = acme_challenge_types(request, acme_of(request)->profile,
                                                         identifier_type, wildcard);
 
     return text_list_has(&types, type);
@@ -309,7 +308,8 @@ static struct rows *challenge_respond(struct request *request, const struct chal
         TEXT(name->id), TEXT(name->type), BOOLEAN(offered(request, name->type, "dns", false)),
         BOOLEAN(offered(request, name->type, "dns", true)),
         BOOLEAN(offered(request, name->type, "ip", false)), TEXT(acme->key->thumbprint),
-        INTEGER(per_hour), INTEGER(PROCESSING_MOST));
+        INTEGER(per_hour), INTEGER(PROCESSING_MOST),
+        TEXT(acme_url(request, "/account/%s", acme->account.id)));
 
     if (!rows || !outcome_check(request, rows, "challenge",
                                 "challenge is no longer in pending state", fault))

@@ -192,6 +192,10 @@ bool acme_finalize(struct request *request, struct response *response, struct fa
     if (!text_equal(row_text(rows, 0, "order_status"), "ready") ||
         row_time(rows, 0, "order_expires") <= clock_now_s())
         return answer_by_state(request, response, rows, csr, fault);
+    if (row_bool(rows, 0, "order_caa_due"))
+        return fault_set(fault, NET_CAA, NULL,
+                         "the CAA records of a name were last looked at more than 8 hours ago; "
+                         "place the order again");
     if (!issue(request, csr, &result, fault)) {
         acme->spent = acme->spent || fault->reason == ACME_BAD_NONCE;
         return fault->reason == DATABASE_COMMIT_UNKNOWN &&

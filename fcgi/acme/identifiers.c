@@ -53,8 +53,7 @@ static bool profile_allows(struct request *request, const struct acme_identifier
     if (!allowed_by_account(&acme->account, identifier->value))
         return fault_set(fault, ACME_IDENTIFIER_REJECTED, NULL,
                          "%s is outside what this account may ask for", identifier->value);
-    if (acme_challenge_types(request, acme->profile, acme->profile->trusts_accounts,
-                             identifier->type, identifier->wildcard)
+    if (acme_challenge_types(request, acme->profile, identifier->type, identifier->wildcard)
             .count == 0)
         return fault_set(fault, ACME_IDENTIFIER_REJECTED, NULL, "no challenge can validate %s here",
                          identifier->wildcard ? "a wildcard" : "this identifier");

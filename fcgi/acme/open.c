@@ -30,6 +30,10 @@ STATEMENT(
     "       order_error, "
     "       o.certificate_id AS order_certificate, o.csr_sha256 AS order_csr_sha256, "
     "       o.profile_id AS order_profile_id, " ACME_ORDER_WAITS
+    "       $4::boolean AND o.auth_mode = 'challenge' AND EXISTS (SELECT 1 FROM "
+    "         acme_order_authorizations oa JOIN acme_authorizations z ON z.authz_id = oa.authz_id "
+    "        WHERE oa.order_id = o.order_id "
+    "          AND NOT acme_caa_fresh(z.identifier, z.caa_checked_at, '0')) AS order_caa_due, "
     "       ARRAY(SELECT oa.authz_id::text FROM acme_order_authorizations oa WHERE oa.order_id = "
     "       o.order_id "
     "              ORDER BY oa.position) AS order_authorizations, "
@@ -111,7 +115,7 @@ static struct rows *account_query(struct request *request, const char *account_i
         return db_query(request, request->db, &acme_account_open, fault, TEXT(account_id));
     acme->order_rows = db_query(request, request->db, &acme_account_open_finalize, fault,
                                 TEXT(account_id), TEXT(request_captured(request, "order")),
-                                TEXT(acme->jws->nonce));
+                                TEXT(acme->jws->nonce), BOOLEAN(acme_caa_is_wanted(request)));
     return acme->order_rows;
 }
 

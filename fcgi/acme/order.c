@@ -27,7 +27,7 @@ STATEMENT(acme_order_new,
           "    $16::text[], $17::text[], "
           "    $18::boolean[], $19::boolean, $20::integer, $21::integer, make_interval(secs => "
           "    $22::integer), $23, "
-          "    $24::jsonb, $25::inet, $26)");
+          "    $24::jsonb, $25::inet, $26, $27)");
 
 /* $1 account, $2 failures an hour, $3 names without wildcards. Counted by acme-validate. */
 STATEMENT(acme_order_failures,
@@ -230,7 +230,7 @@ static struct rows *order_create(struct request *request, const struct wanted_or
                     INTEGER(settings->acme_concurrent_window_ms / 1000),
                     TEXT(id_new(request, "audit")), TEXT(order_details(request, identifiers, json)),
                     TEXT(settings->audit_record_ip ? request->remote_addr : NULL),
-                    TEXT(request->request_id));
+                    TEXT(request->request_id), BOOLEAN(acme_caa_is_wanted(request)));
 }
 
 static bool create_outcome(const struct rows *rows, struct fault *fault)

@@ -36,6 +36,7 @@ static const struct wire_fault acme_faults[] = {
     {ACME_IDENTIFIER_REJECTED,    400, "rejectedIdentifier"     },
     {ACME_IDENTIFIER_UNSUPPORTED, 400, "unsupportedIdentifier"  },
     {ACME_ORDER_NOT_READY,        403, "orderNotReady"          },
+    {NET_CAA,                     403, "caa"                    },
     {ACME_KEY_TAKEN,              409, "unauthorized"           },
     {ACME_KEY_CHANGED,            409, "unauthorized"           },
     {CSR_MALFORMED,               400, "badCSR"                 },

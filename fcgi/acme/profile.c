@@ -6,6 +6,7 @@
 #include "core/memory.h"
 #include "fcgi/acme/acme.h"
 #include "fcgi/acme/worker.h"
+#include "net/caa_record.h"
 
 #include "core/banned.h"
 
@@ -28,6 +29,7 @@ struct acme_settings {
     bool require_mtls;
     struct text_list identifier_types;
     struct text_list challenge_types;
+    const char *caa;
 };
 
 static const struct member settings_members[] = {
@@ -38,9 +40,10 @@ static const struct member settings_members[] = {
     {"require_mtls",       MEMBER_BOOLEAN, OPTIONAL, AT(acme_settings, require_mtls)      },
     {"identifier_types",   MEMBER_TEXTS,   OPTIONAL, AT(acme_settings, identifier_types)  },
     {"challenge_types",    MEMBER_TEXTS,   OPTIONAL, AT(acme_settings, challenge_types)   },
+    {"caa",                MEMBER_TEXT,    OPTIONAL, AT(acme_settings, caa)               },
 };
 
-/* What this build can prove; further types join as their validation does. */
+/* 01 section 4.2: dns-account-01 must be asked for. */
 static const char default_challenges[] = "http-01,dns-01,tls-alpn-01";
 
 static bool settings_read(struct acme_profile *profile, const char *text, struct fault *fault)
@@ -64,6 +67,7 @@ static bool settings_read(struct acme_profile *profile, const char *text, struct
     profile->require_mtls = settings.require_mtls;
     profile->identifier_types = settings.identifier_types;
     profile->challenge_types = settings.challenge_types;
+    profile->caa = settings.caa;
     return true;
 }
 
@@ -180,4 +184,13 @@ bool acme_profile_find(struct request *request, struct fault *fault)
     if (!acme->profile->enabled)
         return fault_set(fault, ACME_USER_ACTION, NULL, "profile is disabled");
     return true;
+}
+
+bool acme_caa_is_wanted(const struct request *request)
+{
+    const struct settings *settings = request->settings;
+    const struct acme_profile *profile = acme_of(request)->profile;
+
+    return !profile->trusts_accounts &&
+           caa_wanted(settings->acme_caa_mode, profile->caa, &settings->acme_caa_identities);
 }

@@ -147,7 +147,9 @@ static bool means_default(const struct setting *setting, const char *value)
     const bool minus = *value == '-';
     int64_t number;
 
-    if (setting->offset == AT(settings, acme_http01_concurrency))
+    if (setting->offset == AT(settings, acme_http01_concurrency) ||
+        setting->offset == AT(settings, acme_dns01_concurrency) ||
+        setting->offset == AT(settings, acme_tlsalpn01_concurrency))
         return text_to_integer(value, INT64_MIN, 0, &number);
     if (setting->offset != AT(settings, acme_order_ttl_ms))
         return false;

@@ -147,10 +147,16 @@ struct settings {
     int64_t acme_key_changes_per_hour;
     int64_t acme_challenge_responds_per_hour;
     int64_t acme_http01_concurrency;
+    int64_t acme_dns01_concurrency;
+    int64_t acme_tlsalpn01_concurrency;
     int64_t acme_http01_port;
+    int64_t acme_tlsalpn01_port;
     int64_t acme_challenge_timeout_ms;
     int64_t acme_validation_attempts;
     struct text_list acme_addr_resolver;
+    struct text_list acme_dns01_resolver;
+    const char *acme_dnssec;
+    const char *acme_caa_mode;
 
     bool block_rfc1918_outbound;
     struct text_list outbound_allow_cidrs;

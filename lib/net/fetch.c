@@ -3,6 +3,7 @@
 #include "net/fetch.h"
 
 #include <curl/curl.h>
+#include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,7 +14,6 @@
 #include "core/banned.h"
 
 #define HEADER_BYTES_MAX 65536
-#define FDS_MAX          8
 #define STATUS_OK        200
 
 struct fetcher {
@@ -45,7 +45,11 @@ struct fetch {
     bool headers_late;
     bool headers_large;
     bool body_large;
-    bool refused; /* by the guard, at the socket */
+    bool refused;       /* by the guard, at the socket */
+    const char *alpn;   /* offered: the handshake is all there is */
+    bool shaking;       /* TCP stands */
+    const char *agreed; /* of the protocols */
+    struct bytes leaf;
     CURLcode code;
     char error[CURL_ERROR_SIZE];
 };
@@ -201,6 +205,57 @@ static bool set_calls(struct fetch *fetch)
            SET(fetch, CURLOPT_ERRORBUFFER, fetch->error) && SET(fetch, CURLOPT_PRIVATE, fetch);
 }
 
+/* The one moment at which both are known and the connection still stands. */
+static void on_handshake(const SSL *ssl, int where, int value)
+{
+    struct fetch *fetch = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    const unsigned char *agreed = NULL;
+    unsigned length = 0;
+    const X509 *leaf = SSL_get0_peer_certificate(ssl);
+
+    (void)value;
+    fetch->shaking = true;
+    if (!(where & SSL_CB_HANDSHAKE_DONE))
+        return;
+    SSL_get0_alpn_selected(ssl, &agreed, &length);
+    if (length > 0)
+        fetch->agreed = mem_text_n(fetch, (const char *)agreed, length);
+    AUTO_OPENSSL(uint8_t) *der = NULL;
+    const int size = leaf ? i2d_X509(leaf, &der) : 0;
+    if (size > 0)
+        fetch->leaf = bytes_copy(fetch, (struct bytes){der, (size_t)size}); /* above 0 */
+}
+
+static CURLcode on_tls_context(CURL *easy, void *made, void *context)
+{
+    SSL_CTX *tls = made;
+    struct fetch *fetch = context;
+    uint8_t protocols[256];
+    const size_t length = strlen(fetch->alpn);
+
+    (void)easy;
+    if (length >= sizeof(protocols))
+        return CURLE_SSL_CONNECT_ERROR;
+    protocols[0] = (uint8_t)length; /* 255 at most */
+    memcpy(protocols + 1, fetch->alpn, length);
+    if (SSL_CTX_set_alpn_protos(tls, protocols, (unsigned)length + 1) != 0)
+        return CURLE_SSL_CONNECT_ERROR;
+    SSL_CTX_set_app_data(tls, fetch);
+    SSL_CTX_set_info_callback(tls, on_handshake);
+    return CURLE_OK;
+}
+
+/* Ends with the handshake; what libcurl would offer for HTTP is left out. */
+static bool set_handshake(struct fetch *fetch)
+{
+    return SET(fetch, CURLOPT_CONNECT_ONLY, 1L) && SET(fetch, CURLOPT_SSL_ENABLE_ALPN, 0L) &&
+           SET(fetch, CURLOPT_SSL_SESSIONID_CACHE, 0L) &&
+           /* an enum by its header */
+           SET(fetch, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) &&
+           SET(fetch, CURLOPT_SSL_CTX_FUNCTION, on_tls_context) &&
+           SET(fetch, CURLOPT_SSL_CTX_DATA, fetch);
+}
+
 static bool set_wish(struct fetch *fetch, const struct fetch_wish *wish)
 {
     const int64_t left_ms = (wish->deadline_us - clock_monotonic_us()) / 1000;
@@ -229,6 +284,7 @@ static void fetch_fill(struct fetch *fetch, const struct fetch_wish *wish)
                                 wish->address_count * sizeof(wish->addresses[0]));
     fetch->address_count = wish->address_count;
     fetch->port = wish->port;
+    fetch->alpn = mem_text(fetch, wish->alpn);
     fetch->headers_until_us = clock_monotonic_us() + wish->headers_ms * 1000;
     fetch->body_max = wish->body_max;
     fetch->body = mem_array(fetch, uint8_t, wish->body_max + 1);
@@ -245,7 +301,8 @@ struct fetch *fetch_start(TALLOC_CTX *ctx, struct fetcher *fetcher, const struct
     fetch_fill(fetch, wish);
     talloc_set_destructor(fetch, fetch_close);
     /* An option that libcurl does not know would lift a bound in silence. */
-    if (!set_always(fetch) || !set_calls(fetch) || !set_wish(fetch, wish)) {
+    if (!set_always(fetch) || !set_calls(fetch) || !set_wish(fetch, wish) ||
+        (fetch->alpn && !set_handshake(fetch))) {
         talloc_free(fetch);
         return fault_set(fault, INTERNAL, NULL, "the HTTP client cannot be set up");
     }
@@ -276,7 +333,7 @@ static bool was_connected(const struct fetch *fetch)
     curl_off_t connect_us = 0;
 
     (void)curl_easy_getinfo(fetch->easy, CURLINFO_CONNECT_TIME_T, &connect_us);
-    return connect_us > 0;
+    return connect_us > 0 || fetch->shaking;
 }
 
 /* Why no answer that counts came. Names no address: nobody may probe our network by it. */
@@ -291,7 +348,10 @@ static void explain(const struct fetch *fetch, struct fault *fault)
         fault_set(fault, NET_RESPONSE, NULL, "the answer is larger than %zu bytes",
                   fetch->body_max);
     else if (fetch->headers_late)
-        fault_set(fault, NET_CONNECTION, NULL, "the answer's headers did not come in time");
+        fault_set(fault, NET_CONNECTION, NULL, "the %s did not come in time",
+                  fetch->alpn ? "end of the TLS handshake" : "answer's headers");
+    else if (fetch->code == CURLE_OPERATION_TIMEDOUT && fetch->shaking)
+        fault_set(fault, NET_CONNECTION, NULL, "the end of the TLS handshake did not come in time");
     else if (fetch->code == CURLE_OPERATION_TIMEDOUT && was_connected(fetch))
         fault_set(fault, NET_CONNECTION, NULL, "the answer did not come in time");
     else if (fetch->code == CURLE_OPERATION_TIMEDOUT || fetch->code == CURLE_COULDNT_CONNECT)
@@ -326,7 +386,10 @@ static void deliver(struct fetch *fetch)
     if (curl_easy_getinfo(fetch->easy, CURLINFO_PRIMARY_IP, &address) == CURLE_OK && address &&
         *address)
         result.address = address;
-    if (fetch->headers_whole && (fetch->code == CURLE_OK || status != STATUS_OK)) {
+    if (fetch->alpn && fetch->code == CURLE_OK && !fetch->headers_late) {
+        result.alpn = fetch->agreed;
+        result.leaf = fetch->leaf;
+    } else if (fetch->headers_whole && (fetch->code == CURLE_OK || status != STATUS_OK)) {
         result.status = (unsigned)status; /* 200 to 999 */
         result.location = location_of(fetch);
         result.body = (struct bytes){fetch->body, fetch->body_used};
@@ -393,10 +456,11 @@ static int64_t until_first_deadline_ms(const struct fetcher *fetcher, int64_t ti
 
 void fetcher_wait(struct fetcher *fetcher, const int *fds, size_t fd_count, int64_t timeout_ms)
 {
-    struct curl_waitfd waits[FDS_MAX] = {0};
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    struct curl_waitfd *waits = mem_array(scratch, struct curl_waitfd, fd_count);
     unsigned count = 0;
 
-    for (size_t i = 0; i < fd_count && count < FDS_MAX; i++)
+    for (size_t i = 0; i < fd_count; i++)
         if (fds[i] >= 0)
             waits[count++] = (struct curl_waitfd){.fd = fds[i], .events = CURL_WAIT_POLLIN};
     /* Bounded by a minute: fits. */

@@ -1,4 +1,5 @@
-/* lib/net/fetch.h: GET requests to strangers, many at once, each pinned and bounded.
+/* lib/net/fetch.h: GET requests to strangers, and bare TLS handshakes with them, many at once, each
+ * pinned and bounded.
  *
  * Every libcurl handle of certctl is made in fetch.c (06 section 16.1): no proxy, no cookies, no
  * redirects, no lookup; a connection goes to an address that the caller named and the guard allows,
@@ -34,7 +35,9 @@ struct fetch_wish {
     size_t body_max;     /* one byte more ends the request */
     int64_t deadline_us; /* monotonic; of the whole request */
     int64_t connect_ms;
-    int64_t headers_ms; /* from start to the end of the headers */
+    int64_t headers_ms; /* from start to the end of the headers, or of the handshake */
+    /* NULL, or: https, and nothing but the handshake, with this protocol (RFC 7301) offered. */
+    const char *alpn;
 };
 
 /* What came of it; gone after the call. */
@@ -47,6 +50,8 @@ struct fetch_result {
     unsigned status;      /* HTTP, or 0 */
     const char *location; /* of a redirect, or NULL */
     struct bytes body;    /* of a 200 only; others are cut off after their headers */
+    const char *alpn;     /* of a handshake: what was agreed on, or NULL */
+    struct bytes leaf;    /* of a handshake: the certificate shown, in DER; size 0: none */
 };
 typedef void fetch_done(void *context, const struct fetch_result *result);
 

@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <unbound.h>
+#include <unistd.h>
 
 #include "core/auto.h"
 #include "core/memory.h"
@@ -17,6 +18,8 @@
 struct resolver {
     struct ub_ctx *unbound;
     const char *name;
+    bool requires_signatures;
+    bool lacks_root_key;
 };
 
 struct dns_question {
@@ -45,7 +48,7 @@ static const struct {
 };
 
 /* Zones that libunbound answers itself, though inside a network they may be in use. */
-static const char *const opened[] = {"test.", "home.arpa."};
+static const char *const opened[] = {"test.", "home.arpa.", "internal."};
 
 static void *failed(struct fault *fault, const char *what, int error)
 {
@@ -109,6 +112,30 @@ static bool forward(struct resolver *resolver, const char *setting, const char *
     return error == 0 || failed(fault, "forwarder", error);
 }
 
+/* What is for private use hangs below no signature of the root's. */
+static bool set_dnssec(struct resolver *resolver, const char *dnssec, struct fault *fault)
+{
+    if (text_equal(dnssec, "off"))
+        return true;
+    resolver->requires_signatures = text_equal(dnssec, "require");
+    resolver->lacks_root_key = access(RESOLVER_ROOT_KEY, R_OK) != 0;
+    if (resolver->lacks_root_key && !resolver->requires_signatures)
+        return true;
+    if (resolver->lacks_root_key)
+        return fault_set(fault, SETTING_INVALID, "CERTCTL_ACME_SERVER_DNSSEC",
+                         "CERTCTL_ACME_SERVER_DNSSEC is \"require\", and " RESOLVER_ROOT_KEY
+                         " cannot be read");
+    const int error = ub_ctx_add_ta_file(resolver->unbound, RESOLVER_ROOT_KEY);
+    if (error)
+        return failed(fault, RESOLVER_ROOT_KEY, error);
+    for (size_t i = 0; i < ARRAY_SIZE(opened); i++) {
+        const int refused = ub_ctx_set_option(resolver->unbound, "domain-insecure:", opened[i]);
+        if (refused)
+            return failed(fault, "domain-insecure", refused);
+    }
+    return true;
+}
+
 static bool choose_servers(struct resolver *resolver, const char *setting,
                            const struct text_list *forwarders, struct fault *fault)
 {
@@ -125,7 +152,8 @@ static bool choose_servers(struct resolver *resolver, const char *setting,
 }
 
 struct resolver *resolver_new(TALLOC_CTX *ctx, const char *setting,
-                              const struct text_list *forwarders, struct fault *fault)
+                              const struct text_list *forwarders, const char *dnssec,
+                              struct fault *fault)
 {
     AUTO(TALLOC_CTX) *held = talloc_new(NULL);
     struct resolver *resolver = mem_new(held, struct resolver);
@@ -136,8 +164,8 @@ struct resolver *resolver_new(TALLOC_CTX *ctx, const char *setting,
     resolver->unbound = mem_adopt(resolver, unbound, ub_ctx_delete);
     resolver->name = forwarders->count == 0 ? mem_text(resolver, "system")
                                             : text_list_join(resolver, forwarders, ",");
-    if (!set_options(resolver, fault) || !choose_servers(resolver, setting, forwarders, fault) ||
-        !set_async(resolver, fault))
+    if (!set_options(resolver, fault) || !set_dnssec(resolver, dnssec, fault) ||
+        !choose_servers(resolver, setting, forwarders, fault) || !set_async(resolver, fault))
         return NULL;
     return talloc_steal(ctx, resolver);
 }
@@ -145,6 +173,11 @@ struct resolver *resolver_new(TALLOC_CTX *ctx, const char *setting,
 const char *resolver_name(const struct resolver *resolver)
 {
     return resolver->name;
+}
+
+bool resolver_lacks_root_key(const struct resolver *resolver)
+{
+    return resolver->lacks_root_key;
 }
 
 int resolver_fd(const struct resolver *resolver)
@@ -186,13 +219,20 @@ static void explain(const struct dns_question *question, const struct ub_result 
 {
     const char *type = type_name(question->type);
 
-    answer->absent = error == 0 && result && !result->bogus &&
+    const bool unsigned_answer = result && question->resolver->requires_signatures &&
+                                 !result->secure;
+
+    answer->absent = error == 0 && result && !result->bogus && !unsigned_answer &&
                      (result->rcode == 0 || result->nxdomain);
     if (error != 0 || !result)
         fault_set(&answer->fault, NET_DNS, NULL, "no answer for %s %s", question->name, type);
     else if (result->bogus)
         fault_set(&answer->fault, NET_DNS, NULL, "DNSSEC refuses the answer for %s %s",
                   question->name, type);
+    else if (unsigned_answer && (result->rcode == 0 || result->nxdomain))
+        fault_set(&answer->fault, NET_DNS, NULL,
+                  "the answer for %s %s is not signed, and DNSSEC is required", question->name,
+                  type);
     else if (result->rcode == 0)
         fault_set(&answer->fault, NET_DNS, NULL, "%s has no %s record (NOERROR)", question->name,
                   type);
@@ -206,13 +246,18 @@ static void explain(const struct dns_question *question, const struct ub_result 
 static void answer_fill(const struct dns_question *question, const struct ub_result *result,
                         int error, struct bytes records[RECORDS_MAX], struct dns_answer *answer)
 {
-    if (error == 0 && result && result->havedata && !result->bogus)
+    const bool trusted = error == 0 && result && !result->bogus &&
+                         (result->secure || !question->resolver->requires_signatures);
+
+    if (trusted && result->havedata) {
         while (answer->count < RECORDS_MAX && result->data[answer->count]) {
             /* libunbound counts octets as int and char: at most 65535 of them. */
             records[answer->count] = (struct bytes){(const uint8_t *)result->data[answer->count],
                                                     (size_t)result->len[answer->count]};
             answer->count++;
         }
+        answer->cut = result->data[answer->count] != NULL;
+    }
     if (answer->count == 0)
         explain(question, result, error, answer);
 }

@@ -17,11 +17,19 @@ struct resolver;
 
 enum dns_type { DNS_A = 1, DNS_TXT = 16, DNS_AAAA = 28, DNS_CAA = 257 };
 
+/* "off": signatures are not looked at. "permissive": what is signed must hold, by the root's key in
+ * RESOLVER_ROOT_KEY; without that file as "off". "require": what is not signed is refused too; the
+ * file must be there. Names for private use (test., home.arpa., internal.) are never signed. */
+#define RESOLVER_ROOT_KEY "/usr/share/dns/root.key"
+
 /* `forwarders`: address:port each, IPv6 in brackets, the port may be missing; none: those of the
  * system's resolv.conf; the one word "recursive": ask the authoritative servers. SETTING_INVALID
  * names `setting`; INTERNAL when libunbound fails. On ctx; freeing it drops open questions. */
 struct resolver *resolver_new(TALLOC_CTX *ctx, const char *setting,
-                              const struct text_list *forwarders, struct fault *fault);
+                              const struct text_list *forwarders, const char *dnssec,
+                              struct fault *fault);
+/* "permissive" without the root's key: nothing is checked, and somebody should be told. */
+bool resolver_lacks_root_key(const struct resolver *resolver);
 /* As it was configured, for records: "192.0.2.53:53", "system" or "recursive". */
 const char *resolver_name(const struct resolver *resolver);
 int resolver_fd(const struct resolver *resolver);
@@ -35,6 +43,7 @@ struct dns_answer {
     const struct bytes *records; /* RDATA */
     size_t count;
     bool absent;
+    bool cut; /* there are more records than these */
     struct fault fault;
 };
 typedef void dns_done(void *context, const struct dns_answer *answer);

@@ -38,6 +38,13 @@ BEGIN
    WHERE a.profile_id = p_profile AND a.jwk_thumbprint = p_thumbprint;
 END $$;
 
+-- Whether CAA was looked at for this identifier in the last 8 hours, less the margin (01 section 11.6).
+CREATE OR REPLACE FUNCTION acme_caa_fresh(p_identifier jsonb, p_checked timestamptz, p_margin interval)
+  RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN p_identifier->>'type' <> 'dns' OR coalesce(p_checked > now() - interval '8 hours' + p_margin, false);
+END $$;
+
 -- outcome: created | reused | bad_nonce | account | rate_limited | concurrent
 -- p_authz, p_tokens, p_identifiers, p_values and p_wildcards run in parallel, one entry an identifier.
 -- p_values are without the wildcard prefix.
@@ -48,7 +55,7 @@ CREATE OR REPLACE FUNCTION acme_order_create(
   p_expires timestamptz, p_authz_expires timestamptz,
   p_authz text[], p_tokens text[], p_types text[], p_values text[], p_wildcards boolean[], p_reuse_authz boolean,
   p_per_hour integer, p_concurrent integer, p_window interval,
-  p_audit text, p_details jsonb, p_source_ip inet, p_request text,
+  p_audit text, p_details jsonb, p_source_ip inet, p_request text, p_caa boolean,
   OUT outcome text, OUT order_id text, OUT status text, OUT expires_at timestamptz, OUT authorizations text[],
   OUT retry_after integer)
   LANGUAGE plpgsql AS $$
@@ -77,6 +84,10 @@ BEGIN
     FROM (SELECT * FROM acme_orders s WHERE s.identifiers_hash = p_hash OFFSET 0) o
    WHERE o.status IN ('pending', 'ready')
      AND o.auth_mode = p_mode AND o.expires_at > now() + interval '10 minutes'
+     AND NOT (p_caa AND EXISTS (SELECT 1 FROM acme_order_authorizations oa
+                                  JOIN acme_authorizations z ON z.authz_id = oa.authz_id AND z.status = 'valid'
+                                 WHERE oa.order_id = o.order_id
+                                   AND NOT acme_caa_fresh(z.identifier, z.caa_checked_at, interval '10 minutes')))
    ORDER BY o.created_at DESC
    LIMIT 1;
   IF FOUND THEN
@@ -119,6 +130,7 @@ BEGIN
          WHERE z.account_id = p_account AND z.status = 'valid' AND z.identifier->>'value' = p_values[i]
            AND z.identifier->>'type' = p_types[i] AND z.wildcard = p_wildcards[i]
            AND z.expires_at > now() + interval '10 minutes'
+           AND (NOT p_caa OR acme_caa_fresh(z.identifier, z.caa_checked_at, interval '10 minutes'))
          LIMIT 1;
       END IF;
       IF known IS NULL THEN

@@ -27,6 +27,7 @@ END $$;
 CREATE OR REPLACE FUNCTION acme_challenge_respond(
   p_nonce text, p_nonce_expires timestamptz, p_account text, p_authz text, p_challenge text, p_type text,
   p_for_names boolean, p_for_wildcards boolean, p_for_addresses boolean, p_thumbprint text, p_per_hour integer, p_processing_most integer,
+  p_account_url text,
   OUT outcome text, OUT retry_after integer)
   LANGUAGE plpgsql AS $$
 DECLARE
@@ -68,8 +69,8 @@ BEGIN
     outcome := 'rate_limited';
     RETURN;
   END IF;
-  INSERT INTO acme_challenges (challenge_id, authz_id, account_id, type, status, token, thumbprint, next_attempt_at)
-  SELECT p_challenge, p_authz, p_account, p_type, 'processing', z.token, p_thumbprint, now()
+  INSERT INTO acme_challenges (challenge_id, authz_id, account_id, type, status, token, thumbprint, account_url, next_attempt_at)
+  SELECT p_challenge, p_authz, p_account, p_type, 'processing', z.token, p_thumbprint, p_account_url, now()
    WHERE p_processing_most > (SELECT count(*)
                                 FROM (SELECT 1 FROM acme_challenges c
                                        WHERE c.account_id = p_account AND c.status = 'processing'
@@ -83,28 +84,29 @@ BEGIN
   outcome := 'responded';
 END $$;
 
--- Takes challenges of one type for validation, in one commit of its own (11.2). p_concurrency holds
+-- Takes challenges of the types that share a limit, the first of which names it, for validation, in one commit of its own (11.2). p_concurrency holds
 -- over the whole deployment; p_most is what this process takes at once. An account takes a slot only
 -- while it holds fewer than are free, so that no account, and no two, can fill them all; among
 -- accounts those that hold fewest come first.
 -- One row without a challenge_id: somebody else claims this very moment, ask again soon.
 CREATE OR REPLACE FUNCTION acme_challenge_claim(
-  p_type text, p_concurrency integer, p_most integer, p_attempts integer, p_lease interval, p_claimed_by text)
+  p_types text[], p_concurrency integer, p_most integer, p_attempts integer, p_lease interval, p_claimed_by text)
   RETURNS TABLE (challenge_id text, authz_id text, account_id text, identifier_type text, identifier_value text,
-                 token text, thumbprint text, attempts integer, wildcard boolean)
+                 type text, token text, thumbprint text, account_url text, attempts integer,
+                 wildcard boolean, caa text, resolver text)
   LANGUAGE plpgsql AS $$
 DECLARE
   candidate record;
   taken text[] := '{}';
   unused integer;
 BEGIN
-  IF NOT pg_try_advisory_xact_lock(hashtextextended('acme-validate:' || p_type, 0)) THEN
+  IF NOT pg_try_advisory_xact_lock(hashtextextended('acme-validate:' || p_types[1], 0)) THEN
     RETURN NEXT;
     RETURN;
   END IF;
   SELECT p_concurrency - count(*) INTO unused
     FROM acme_challenges c
-   WHERE c.type = p_type AND c.status = 'processing' AND c.lease_until > now();
+   WHERE c.type = ANY (p_types) AND c.status = 'processing' AND c.lease_until > now();
   -- The recursion walks from account to account in the index, so that one with a long queue costs
   -- no more than one with a short.
   FOR candidate IN
@@ -117,12 +119,12 @@ BEGIN
     SELECT due.id, held.n + due.turn AS turn
       FROM account
      CROSS JOIN LATERAL (SELECT count(*) AS n FROM acme_challenges c
-                          WHERE c.account_id = account.id AND c.type = p_type AND c.status = 'processing'
+                          WHERE c.account_id = account.id AND c.type = ANY (p_types) AND c.status = 'processing'
                             AND c.lease_until > now()) held
      CROSS JOIN LATERAL (SELECT c.challenge_id AS id, c.next_attempt_at,
                                 row_number() OVER (ORDER BY c.next_attempt_at, c.challenge_id) AS turn
                            FROM (SELECT q.challenge_id, q.next_attempt_at FROM acme_challenges q
-                                  WHERE q.account_id = account.id AND q.type = p_type AND q.status = 'processing'
+                                  WHERE q.account_id = account.id AND q.type = ANY (p_types) AND q.status = 'processing'
                                     AND q.next_attempt_at <= now() AND (q.lease_until IS NULL OR q.lease_until <= now())
                                     AND q.attempts < p_attempts
                                   ORDER BY q.next_attempt_at, q.challenge_id LIMIT p_concurrency) c) due
@@ -141,9 +143,12 @@ BEGIN
   UPDATE acme_challenges c
      SET lease_until = now() + p_lease, claimed_by = p_claimed_by, attempts = c.attempts + 1, updated_at = now()
     FROM acme_authorizations z
+    JOIN acme_accounts a ON a.account_id = z.account_id
+    LEFT JOIN acme_profile_settings s ON s.profile_id = a.profile_id
    WHERE c.challenge_id = ANY (taken) AND z.authz_id = c.authz_id
   RETURNING c.challenge_id::text, c.authz_id::text, c.account_id::text, z.identifier->>'type', z.identifier->>'value',
-            c.token, c.thumbprint, c.attempts, z.wildcard;
+            c.type::text, c.token, c.thumbprint, c.account_url, c.attempts, z.wildcard, s.settings->>'caa',
+            s.settings->>'resolver';
 END $$;
 
 -- What a process claimed and did not finish goes back, as if it had not been tried.
@@ -178,13 +183,14 @@ BEGIN
      WHERE oa.order_id = p_order AND z.status NOT IN ('pending', 'valid'));
 END $$;
 
--- How one attempt ended (11.7). p_error is NULL when the proof was good; p_record is what was seen.
+-- How one attempt ended (11.7). p_error is NULL when the proof was good; p_record is what was seen;
+-- p_caa: CAA was looked at too.
 -- outcome: lost   the lease went to somebody else, or the challenge is over: the result is dropped
 --          retry  another attempt will follow
 --          done
 CREATE OR REPLACE FUNCTION acme_challenge_result(
   p_challenge text, p_claimed_by text, p_error jsonb, p_transient boolean, p_attempts integer, p_record jsonb,
-  p_authz_ttl interval, p_audit text,
+  p_authz_ttl interval, p_audit text, p_caa boolean,
   OUT outcome text, OUT order_status text)
   LANGUAGE plpgsql AS $$
 DECLARE
@@ -225,7 +231,8 @@ BEGIN
   END IF;
   UPDATE acme_authorizations a
      SET status = CASE WHEN p_error IS NULL THEN 'valid' ELSE 'invalid' END,
-         expires_at = CASE WHEN p_error IS NULL THEN now() + p_authz_ttl ELSE a.expires_at END, updated_at = now()
+         expires_at = CASE WHEN p_error IS NULL THEN now() + p_authz_ttl ELSE a.expires_at END,
+         caa_checked_at = CASE WHEN p_error IS NULL AND p_caa THEN now() END, updated_at = now()
    WHERE a.authz_id = z.authz_id;
   IF p_error IS NOT NULL THEN
     UPDATE acme_challenges x

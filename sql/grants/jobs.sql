@@ -11,7 +11,8 @@ GRANT UPDATE (crl_number, crl_dirty_since) ON ca_instances TO certctl_jobs;
 GRANT SELECT, INSERT, UPDATE ON crl_cache TO certctl_jobs;
 GRANT SELECT, INSERT, DELETE ON crl_generation_events TO certctl_jobs;
 -- acme-validate.
-GRANT SELECT ON acme_order_authorizations TO certctl_jobs;
+GRANT SELECT ON acme_order_authorizations, acme_profile_settings TO certctl_jobs;
+GRANT SELECT (account_id, profile_id) ON acme_accounts TO certctl_jobs;
 GRANT INSERT, UPDATE ON rate_limit_buckets TO certctl_jobs;
 GRANT EXECUTE ON FUNCTION rl_take TO certctl_jobs;
 GRANT SELECT, UPDATE ON acme_orders, acme_authorizations, acme_challenges TO certctl_jobs;

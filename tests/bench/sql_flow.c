@@ -164,7 +164,8 @@ static void order_new(TALLOC_CTX *ctx, struct flow *flow, const struct flow_orde
         TEXT(identifiers), BYTEA(BYTES_OF(hash)), INSTANT(0), INSTANT(0), INSTANT(now_s + DAY_S),
         INSTANT(now_s + DAY_S), TEXTS(&authz), TEXTS(&tokens), TEXTS(&types), TEXTS(&values),
         TEXTS(&wildcards), BOOLEAN(true), INTEGER(MANY), INTEGER(MANY), INTEGER(3600),
-        TEXT(id_new(ctx, "audit")), TEXT(details), TEXT(ADDRESS), TEXT(random_text(ctx, 16)));
+        TEXT(id_new(ctx, "audit")), TEXT(details), TEXT(ADDRESS), TEXT(random_text(ctx, 16)),
+        BOOLEAN(false));
     expect(rows, FLOW_ORDER_NEW, "outcome", "created");
 }
 
@@ -177,7 +178,7 @@ static void challenge_answer(TALLOC_CTX *ctx, struct flow *flow, const struct fl
     expect(SEND(ctx, flow, FLOW_CHALLENGE, nonce(ctx), nonce_expires(), TEXT(order->account),
                 TEXT(order->authz_id), TEXT(order->challenge_id), TEXT("http-01"), BOOLEAN(true),
                 BOOLEAN(false), BOOLEAN(true), TEXT(flow->model->thumbprint), INTEGER(60),
-                INTEGER(1000)),
+                INTEGER(1000), TEXT("https://bench.test/acme/account/a")),
            FLOW_CHALLENGE, "outcome", "responded");
 }
 
@@ -202,7 +203,7 @@ struct flow_order *flow_order_begin(TALLOC_CTX *ctx, struct flow *flow)
 struct rows *flow_finalize_read(TALLOC_CTX *ctx, struct flow *flow, const struct flow_order *order)
 {
     struct rows *rows = SEND(ctx, flow, FLOW_FINALIZE, TEXT(order->account), TEXT(order->order_id),
-                             nonce(ctx));
+                             nonce(ctx), BOOLEAN(false));
 
     expect(rows, FLOW_FINALIZE, "order_status", "ready");
     return rows;
@@ -262,7 +263,8 @@ size_t flow_validate(struct flow *flow, void (*taken)(void *arg, const char *cha
                                  ".well-known/acme-challenge/token\",\"redirects\":0,"
                                  "\"resolver\":\"127.0.0.1:5353\",\"duration_ms\":3}";
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    const struct rows *rows = SEND(scratch, flow, FLOW_CLAIM, TEXT("http-01"), INTEGER(CONCURRENCY),
+    const struct text_list types = one(scratch, "http-01");
+    const struct rows *rows = SEND(scratch, flow, FLOW_CLAIM, TEXTS(&types), INTEGER(CONCURRENCY),
                                    INTEGER(CONCURRENCY), INTEGER(ATTEMPTS + 5), INTEGER(LEASE_S),
                                    TEXT(CLAIMED_BY));
 
@@ -273,7 +275,7 @@ size_t flow_validate(struct flow *flow, void (*taken)(void *arg, const char *cha
 
         expect(SEND(scratch, flow, FLOW_RESULT, TEXT(challenge_id), TEXT(CLAIMED_BY), TEXT(NULL),
                     BOOLEAN(false), INTEGER(ATTEMPTS), TEXT(record), INTEGER(DAY_S),
-                    TEXT(id_new(scratch, "audit")), INTEGER(MANY)),
+                    TEXT(id_new(scratch, "audit")), INTEGER(MANY), BOOLEAN(false)),
                FLOW_RESULT, "order_status", "ready");
         taken(arg, challenge_id);
     }

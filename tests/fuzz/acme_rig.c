@@ -81,6 +81,7 @@ static const struct fake_column columns[] = {
     {"order_account_id",         ACCOUNT                                                              },
     {"order_authorizations",     "acme-authz-1\nacme-authz-2"                                         },
     {"order_certificate",        "mc-1"                                                               },
+    {"order_caa_due",            "f"                                                                  },
     {"order_csr_sha256",         "00"                                                                 },
     {"order_error",              "{\"type\":\"urn:ietf:params:acme:error:malformed\"}"                },
     {"order_expires",            "3600"                                                               },

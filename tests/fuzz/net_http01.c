@@ -10,7 +10,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/memory.h"
-#include "net/http01.h"
+#include "net/validation.h"
 
 #include "core/banned.h"
 
@@ -90,7 +90,7 @@ static void answer(struct world *world)
         (void)close(peer);
 }
 
-static void on_done(void *context, const struct http01_outcome *outcome)
+static void on_done(void *context, const struct validation_outcome *outcome)
 {
     struct world *world = context;
 
@@ -107,17 +107,22 @@ static void validate(TALLOC_CTX *ctx, struct world *world)
     text_list_add(ctx, &allowed, "127.0.0.0/8");
     struct guard *guard = guard_new(ctx, false, &allowed, &fault);
     struct fetcher *fetcher = fetcher_new(ctx, guard, &fault);
-    const struct http01_rig rig = {
-        .guard = guard, .fetcher = fetcher, .user_agent = "fuzz", .port = PORT, .timeout_ms = 250};
-    const struct http01_wish wish = {"a.example", "token", EXPECTED};
-    struct http01 *validation = http01_start(fetcher, &rig, &wish, on_done, world);
+    const struct validation_rig rig = {
+        .guard = guard, .fetcher = fetcher, .user_agent = "fuzz", .http_port = PORT};
+    const struct validation_wish wish = {.identifier = "a.example",
+                                         .method = "http-01",
+                                         .token = "token",
+                                         .key_authorization = EXPECTED,
+                                         .deadline_us = clock_monotonic_us() + 250000};
+    struct validation *validation = validation_start(fetcher, &http01_validator, &rig, &wish,
+                                                     on_done, world);
 
-    http01_tick(validation);
+    validation_tick(validation);
     while (!world->over) {
         fetcher_wait(fetcher, &world->listening, 1, 20);
         answer(world);
         fetcher_work(fetcher);
-        http01_tick(validation);
+        validation_tick(validation);
     }
 }
 

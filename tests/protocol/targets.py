@@ -1,21 +1,53 @@
 """What acme-validate talks to in tests: a DNS server and a web server of ours on loopback, whose names
 can behave as badly as the test wants."""
+import datetime
+import hashlib
 import socket
+import ssl
 import struct
+import tempfile
 import threading
 import time
 
-A, AAAA = 1, 28
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID, ObjectIdentifier
+
+A, CNAME, TXT, AAAA, CAA = 1, 5, 16, 28, 257
 NOERROR, SERVFAIL, NXDOMAIN = 0, 2, 3
+
+
+def txt_rdata(text):
+    """A text, cut where it must be, or a tuple of character-strings."""
+    pieces = text if isinstance(text, tuple) else [text[i:i + 255] for i in range(0, len(text), 255)] or [""]
+    return b"".join(bytes([len(piece)]) + piece.encode("latin-1") for piece in pieces)
+
+
+def caa_rdata(record):
+    """Flags, tag and value, or octets as they are."""
+    if isinstance(record, bytes):
+        return record
+    flags, tag, value = record
+    return bytes([flags, len(tag)]) + tag.encode() + value.encode("latin-1")
+
+
+def name_rdata(name):
+    return b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
 
 
 class Names:
     """DNS over UDP. zone: name -> list of addresses, an rcode, None (no answer at all), or a function
     of the type that returns one of these. Names that nobody entered are found at 127.0.0.1 when they
-    end in .good.test; all others do not exist."""
+    end in .good.test; all others do not exist. txt and caa: likewise with their records; aliases:
+    name -> name."""
 
     def __init__(self):
         self.zone = {}
+        self.txt = {}
+        self.caa = {}
+        self.aliases = {}
         self.asked = []
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
@@ -33,8 +65,17 @@ class Names:
                 self.socket.sendto(answer, peer)
 
     def look_up(self, name, kind):
-        entry = self.zone.get(name, ["127.0.0.1"] if name.endswith(".good.test") else NXDOMAIN)
-        return entry(kind) if callable(entry) else entry
+        """An rcode, None, or (type, RDATA) of each record."""
+        if name in self.aliases:
+            return [(CNAME, name_rdata(self.aliases[name]))]
+        table = {TXT: self.txt, CAA: self.caa}.get(kind, self.zone)
+        entry = table.get(name, self.zone.get(name, ["127.0.0.1"] if name.endswith(".good.test") else NXDOMAIN))
+        entry = entry(kind) if callable(entry) else entry
+        if not isinstance(entry, list):
+            return entry
+        if table is self.zone:
+            return [(AAAA if ":" in a else A, socket.inet_pton(socket.AF_INET6 if ":" in a else socket.AF_INET, a)) for a in entry]
+        return [(kind, (txt_rdata if kind == TXT else caa_rdata)(record)) for record in entry] if name in table else []
 
     def answer(self, query):
         labels, at = [], 12
@@ -49,14 +90,10 @@ class Names:
         if found is None:
             return None
         rcode, records = (found, []) if isinstance(found, int) else (NOERROR, found)
-        data = []
-        for address in records:
-            family, its_kind = (socket.AF_INET6, AAAA) if ":" in address else (socket.AF_INET, A)
-            if its_kind == kind:
-                data.append(socket.inet_pton(family, address))
+        data = [record for record in records if record[0] in (kind, CNAME)]
         answer = query[:2] + struct.pack(">HHHHH", 0x8180 | rcode, 1, len(data), 0, 0) + question
-        for raw in data:
-            answer += b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 0, len(raw)) + raw
+        for its_kind, raw in data:
+            answer += b"\xc0\x0c" + struct.pack(">HHIH", its_kind, 1, 0, len(raw)) + raw
         return answer
 
     def close(self):
@@ -121,6 +158,64 @@ class Web:
 
     def close(self):
         close(self.socket)
+
+
+class Tls:
+    """tls-alpn-01: shows what `shows` says for the name that the client asks for: a certificate and its
+    key in PEM, and the protocols it agrees to. behaviour: function of the raw connection; true: it is done."""
+
+    def __init__(self, port):
+        self.shows = {}
+        self.asked = []
+        self.behaviour = None
+        self.socket = listen("127.0.0.1", port)
+        self.nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.nobody.sni_callback = self.choose
+        threading.Thread(target=accept_all, args=(self.socket, self.serve), daemon=True).start()
+
+    def choose(self, connection, name, _):
+        self.asked.append(name)
+        if name not in self.shows:
+            return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+        pem, protocols = self.shows[name]
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.set_alpn_protocols(protocols)
+        with tempfile.NamedTemporaryFile(suffix=".pem") as out:
+            out.write(pem)
+            out.flush()
+            context.load_cert_chain(out.name)
+        connection.context = context
+        return None
+
+    def serve(self, connection):
+        with connection:
+            connection.settimeout(60)
+            try:
+                if self.behaviour and self.behaviour(connection):
+                    return
+                with self.nobody.wrap_socket(connection, server_side=True) as wrapped:
+                    wrapped.recv(1)
+            except OSError:  # ssl.SSLError too
+                pass
+
+    def close(self):
+        close(self.socket)
+
+
+def alpn_certificate(names, proof, critical=True, signed_by=None, value=None, times=1):
+    """Certificate and key of RFC 8737 in PEM. `value`: of the extension, instead of the proof's digest."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "proof")])
+    value = value if value is not None else b"\x04\x20" + hashlib.sha256(proof.encode()).digest()
+    now = datetime.datetime.now(datetime.timezone.utc)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    builder = builder.not_valid_before(now - datetime.timedelta(1)).not_valid_after(now + datetime.timedelta(1))
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    if times:
+        builder = builder.add_extension(x509.UnrecognizedExtension(ObjectIdentifier("1.3.6.1.5.5.7.1.31"), value), critical=critical)
+    made = builder.sign(signed_by or key, hashes.SHA256())
+    return made.public_bytes(Encoding.PEM) + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def close(listener):

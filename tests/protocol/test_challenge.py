@@ -1,5 +1,4 @@
 """Challenge mode with http-01: our client and those of Debian against targets good and hostile."""
-import atexit
 import os
 import shutil
 import signal
@@ -13,94 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import targets
 from acme_client import Client, csr
-from case import ProtocolTest
-from stack import Stack, free_port
+from challenge_case import ChallengeTest, shared
+from stack import Stack
 from test_clients import Clients
 from test_issuance import verify_strictly
-
-PROFILE = """
-INSERT INTO certificate_profiles (id, name, issuer_id, acme_auth_mode) VALUES
-  ('prof-proof', 'Proof', 'iss-local', 'challenge'), ('prof-proof-b', 'Proof B', 'iss-local', 'challenge'),
-  ('prof-proof-dns', 'Proof by DNS', 'iss-local', 'challenge')
-ON CONFLICT DO NOTHING;
-INSERT INTO acme_profile_settings (profile_id, settings) VALUES ('prof-proof-dns', '{"challenge_types":["dns-01"]}')
-ON CONFLICT DO NOTHING;
-"""
-
-_shared = {}
-
-
-def shared():
-    """One stack for this file, with its own DNS and a port of its own for http-01."""
-    if not _shared:
-        names, port = targets.Names(), free_port()
-        stack = Stack(name="challenge", env={
-            "CERTCTL_ACME_SERVER_RATE_LIMIT_CONCURRENT_ORDERS": "0",
-            "CERTCTL_ACME_SERVER_RATE_LIMIT_ORDERS_PER_HOUR": "0",
-            "CERTCTL_ACME_SERVER_RATE_LIMIT_NEW_ACCOUNTS_PER_IP_PER_HOUR": "0",
-            "CERTCTL_ACME_SERVER_HTTP01_PORT": str(port),
-            "CERTCTL_ACME_SERVER_ADDR_RESOLVER": f"127.0.0.1:{names.port}",
-            "CERTCTL_ACME_SERVER_CHALLENGE_TIMEOUT": "12s",
-            "CERTCTL_ACME_SERVER_VALIDATION_ATTEMPTS": "2",
-            "CERTCTL_ACME_SERVER_RATE_LIMIT_FAILED_VALIDATIONS_PER_HOUR": "3",
-            "CERTCTL_OUTBOUND_ALLOW_CIDRS": "127.0.0.1/32",
-            "CERTCTL_BLOCK_RFC1918_OUTBOUND": "true",
-        })
-        atexit.register(stack.stop, keep=bool(os.environ.get("CERTCTL_CHECK_KEEP")))
-        stack.start()
-        stack.sql(PROFILE)
-        _shared.update(stack=stack, names=names, port=port)
-    return _shared["stack"], _shared["names"], _shared["port"]
-
-
-class ChallengeTest(ProtocolTest):
-    """Helpers; `web` answers on the http-01 port for as long as the class runs."""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.stack, cls.names, cls.port = shared()
-        cls.web = targets.Web(cls.port)
-        cls.addClassCleanup(cls.web.close)
-
-    def client(self, profile="prof-proof", key=None, register=True):
-        return super().client(profile, key, register)
-
-    def authz(self, acme, order):
-        return [acme.post(url).json for url in order["authorizations"]]
-
-    def offer(self, acme, authz, kind="http-01"):
-        """The challenge of an authorization, its proof put in place."""
-        challenge = next(c for c in authz["challenges"] if c["type"] == kind)
-        self.web.proofs[challenge["token"]] = f"{challenge['token']}.{acme.key.thumbprint()}"
-        return challenge
-
-    def answer_all(self, acme, order):
-        for authz in self.authz(acme, order):
-            if authz["status"] == "pending":
-                answer = acme.post(self.offer(acme, authz)["url"], {})
-                self.assertEqual(answer.status, 200, answer)
-
-    def settled(self, acme, url, states=("pending", "processing"), seconds=45):
-        """The object at the URL once it is in none of these states."""
-        found = []
-
-        def over():
-            found[:] = [acme.post(url)]
-            return found[0].json["status"] not in states
-
-        Stack.wait(over, seconds, what=f"{url} leaves {states}")
-        return found[0].json
-
-    def ready(self, acme, *names):
-        order = acme.order(*names)
-        self.assertEqual(order.status, 201, order)
-        self.answer_all(acme, order.json)
-        settled = self.settled(acme, order.headers["Location"])
-        self.assertEqual(settled["status"], "ready", settled)
-        return settled
-
-    def errors(self, acme, order):
-        return {a["identifier"]["value"]: c.get("error") for a in self.authz(acme, order) for c in a["challenges"]}
 
 
 class Success(ChallengeTest):
@@ -257,8 +172,9 @@ class Rules(ChallengeTest):
             self.assertProblem(answer, 400, "rejectedIdentifier")
             self.assertEqual([p["identifier"]["value"] for p in answer.json["subproblems"]], [address])
             self.assertIn("does not contact", answer.json["subproblems"][0]["detail"])
-        answer = self.client("prof-proof-dns").order("a.good.test")  # no type of this profile is built yet
+        answer = self.client("prof-proof-dns").order("a.good.test", "127.0.0.1")  # DNS proves no address
         self.assertProblem(answer, 400, "rejectedIdentifier")
+        self.assertEqual([p["detail"] for p in answer.json["subproblems"]], ["no challenge can validate this identifier here"])
 
     def test_one_of_three_fails(self):
         acme = self.client()

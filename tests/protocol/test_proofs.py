@@ -1,0 +1,468 @@
+"""dns-01, dns-account-01, tls-alpn-01 and CAA, good and hostile; http-01 and the rules of all are in test_challenge.py."""
+import base64
+import hashlib
+import ipaddress
+import os
+import signal
+import threading
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+import targets
+from acme_client import b64u, csr
+from challenge_case import ChallengeTest
+from stack import Stack
+from test_issuance import verify_strictly
+
+PREFIX = "urn:ietf:params:acme:error:"
+
+
+def dns(name):
+    return x509.DNSName(name)
+
+
+class ProofTest(ChallengeTest):
+
+    def key_authorization(self, acme, challenge):
+        return f"{challenge['token']}.{acme.key.thumbprint()}"
+
+    def challenge(self, authz, kind):
+        return next(c for c in authz["challenges"] if c["type"] == kind)
+
+    def value(self, acme, challenge):
+        """What a TXT record must say."""
+        return b64u(hashlib.sha256(self.key_authorization(acme, challenge).encode()).digest())
+
+    def publish(self, acme, authz, kind="dns-01", at=None):
+        challenge = self.challenge(authz, kind)
+        self.names.txt.setdefault(at or f"_acme-challenge.{authz['identifier']['value']}", []).append(self.value(acme, challenge))
+        return challenge
+
+    def respond(self, acme, challenge):
+        answer = acme.post(challenge["url"], {})
+        self.assertEqual((answer.status, answer.json["status"]), (200, "processing"), answer)
+
+    def by_dns(self, acme, order):
+        for authz in self.authz(acme, order):
+            if authz["status"] == "pending":
+                self.respond(acme, self.publish(acme, authz))
+
+    def problem(self, acme, order):
+        """Of the order's one failed identifier."""
+        done = self.settled(acme, order.headers["Location"], seconds=90)
+        self.assertEqual((done["status"], len(done["error"]["subproblems"])), ("invalid", 1), done)
+        return done["error"]["subproblems"][0]
+
+    def assertSubproblem(self, problem, kind, status, words):
+        self.assertEqual((problem["type"], problem["status"]), (PREFIX + kind, status), problem)
+        self.assertIn(words, problem["detail"])
+
+    def assertIssued(self, acme, order, names, sans):
+        answer = acme.finalize(order, csr(ec.generate_private_key(ec.SECP256R1()), names))
+        self.assertEqual(answer.json["status"], "valid", answer)
+        chain = acme.post(answer.json["certificate"]).body.decode()
+        good, said = verify_strictly(self.stack, chain)
+        self.assertTrue(good, said)
+        leaf = x509.load_pem_x509_certificate(chain.encode())
+        found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        self.assertEqual(sorted(str(entry.value) for entry in found), sorted(sans))
+        return answer
+
+
+class Dns(ProofTest):
+
+    def client(self, profile="prof-proof-all", key=None, register=True):
+        return super().client(profile, key, register)
+
+    def test_a_name_and_its_wildcard_in_one_order(self):
+        acme = self.client()
+        names = ("both.test", "*.both.test")
+        order = acme.order(*names)
+        self.assertEqual(order.json["identifiers"], [{"type": "dns", "value": name} for name in names])
+        plain, wild = self.authz(acme, order.json)
+        self.assertEqual((plain["identifier"]["value"], wild["identifier"]["value"]), ("both.test", "both.test"))
+        self.assertNotIn("wildcard", plain)
+        self.assertIs(wild["wildcard"], True)
+        self.assertEqual([c["type"] for c in plain["challenges"]], ["http-01", "dns-01", "tls-alpn-01"])
+        self.assertEqual([c["type"] for c in wild["challenges"]], ["dns-01"])
+        url = self.challenge(wild, "dns-01")["url"]
+        for kind in ("http-01", "tls-alpn-01", "dns-account-01"):  # what is not offered cannot be answered
+            self.assertProblem(acme.post(url.replace("dns-01", kind), {}), 404, "malformed")
+        self.by_dns(acme, order.json)
+        self.assertEqual(len(self.names.txt["_acme-challenge.both.test"]), 2)
+        done = self.settled(acme, order.headers["Location"])
+        self.assertEqual(done["status"], "ready", done)
+        for authz in self.authz(acme, done):
+            self.assertEqual([(c["type"], c["status"]) for c in authz["challenges"]], [("dns-01", "valid")])
+        self.assertIssued(acme, done, names, names)
+
+    def test_one_of_two_values_is_not_enough_for_both(self):
+        acme = self.client()
+        order = acme.order("half.test", "*.half.test")
+        plain, wild = self.authz(acme, order.json)
+        self.respond(acme, self.publish(acme, plain))
+        self.respond(acme, self.challenge(wild, "dns-01"))
+        problem = self.problem(acme, order)
+        self.assertEqual(problem["identifier"], {"type": "dns", "value": "*.half.test"})
+        self.assertSubproblem(problem, "incorrectResponse", 403, f'has "{self.value(acme, self.challenge(plain, "dns-01"))}" and 0 others')
+
+    def test_aliases_and_pieces(self):
+        acme = self.client()
+        order = acme.order("alias.test", "pieces.test", "crowd.test")
+        alias, pieces, crowd = self.authz(acme, order.json)
+        self.names.aliases.update({"_acme-challenge.alias.test": "a1.elsewhere.test", "a1.elsewhere.test": "a2.elsewhere.test",
+                                   "a2.elsewhere.test": "a3.elsewhere.test"})
+        self.respond(acme, self.publish(acme, alias, at="a3.elsewhere.test"))
+        value = self.value(acme, self.challenge(pieces, "dns-01"))
+        self.names.txt["_acme-challenge.pieces.test"] = [(value[:1], "", value[1:20], value[20:])]
+        self.respond(acme, self.challenge(pieces, "dns-01"))
+        self.names.txt["_acme-challenge.crowd.test"] = [f"other {i}" for i in range(15)]
+        self.respond(acme, self.publish(acme, crowd))
+        self.assertEqual(self.settled(acme, order.headers["Location"])["status"], "ready")
+
+    def test_a_record_that_comes_late(self):
+        acme = self.client()
+        order = acme.order("late.test")
+        authz = self.authz(acme, order.json)[0]
+        self.names.txt["_acme-challenge.late.test"] = ["an old value"]
+        self.respond(acme, self.challenge(authz, "dns-01"))
+        Stack.wait(lambda: "error" in self.challenge(self.authz(acme, order.json)[0], "dns-01"), what="the first failure shows")
+        told = self.challenge(self.authz(acme, order.json)[0], "dns-01")
+        self.assertEqual((told["status"], told["error"]["type"]), ("processing", PREFIX + "incorrectResponse"))
+        self.publish(acme, authz)
+        self.assertEqual(self.settled(acme, order.headers["Location"])["status"], "ready")
+
+    def test_what_fails(self):
+        cases = {
+            "none.test": (targets.NXDOMAIN, "dns", 400, "NXDOMAIN for _acme-challenge.none.test TXT"),
+            "empty-dns.test": ([], "dns", 400, "no TXT record"),
+            "broken-dns.test": (targets.SERVFAIL, "dns", 400, "SERVFAIL"),
+            "mute-dns.test": (None, "dns", 400, "_acme-challenge.mute-dns.test TXT"),
+            "wrong-dns.test": (["no\x01t \xff it"], "incorrectResponse", 403, 'has "no?t ? it" and 0 others'),
+            "long-dns.test": (["x" * 400], "incorrectResponse", 403, '"' + "x" * 100 + '"'),
+            "loop-dns.test": (None, "dns", 400, "SERVFAIL"),
+        }
+        acme = self.client()
+        self.names.aliases.update({"_acme-challenge.loop-dns.test": "loop-dns.test", "loop-dns.test": "_acme-challenge.loop-dns.test"})
+        orders = {}
+        for name, (records, *_) in cases.items():
+            self.names.txt[f"_acme-challenge.{name}"] = records
+            orders[name] = acme.order(name)
+            self.respond(acme, self.challenge(self.authz(acme, orders[name].json)[0], "dns-01"))
+        for name, (_, kind, status, words) in cases.items():
+            with self.subTest(name):
+                self.assertSubproblem(self.problem(acme, orders[name]), kind, status, words)
+        rows = self.stack.sql("SELECT DISTINCT c.attempts FROM acme_challenges c JOIN acme_authorizations z USING (authz_id) "
+                              "WHERE z.identifier->>'value' = ANY ('{none.test,wrong-dns.test}')")
+        self.assertEqual(rows, [["2"]])  # both may pass: tried again
+
+    def test_an_account_has_a_label_of_its_own(self):
+        acme = self.client("prof-proof-label")
+        order = acme.order("label.test", "*.label.test")
+        label = base64.b32encode(hashlib.sha256(acme.kid.encode()).digest()[:10]).decode().lower()
+        for authz in self.authz(acme, order.json):
+            self.assertEqual([c["type"] for c in authz["challenges"]], ["dns-account-01"])
+            self.respond(acme, self.publish(acme, authz, "dns-account-01", f"_{label}._acme-challenge.label.test"))
+        self.assertEqual(self.settled(acme, order.headers["Location"])["status"], "ready")
+        self.assertNotIn(("_acme-challenge.label.test", targets.TXT), self.names.asked)
+
+    def test_a_profile_has_a_resolver_of_its_own(self):
+        own = targets.Names()
+        self.addCleanup(own.close)
+        self.stack.sql("INSERT INTO certificate_profiles (id, name, issuer_id, acme_auth_mode) VALUES "
+                       "('prof-own-dns', 'Own DNS', 'iss-local', 'challenge'), ('prof-bad-dns', 'Bad DNS', 'iss-local', 'challenge')")
+        self.stack.sql("INSERT INTO acme_profile_settings (profile_id, settings) VALUES "
+                       f"('prof-own-dns', '{{\"resolver\":\"127.0.0.1:{own.port}\"}}'), ('prof-bad-dns', '{{\"resolver\":\"rubbish\"}}')")
+        acme = self.client("prof-own-dns")
+        order = acme.order("inside.test", "web-inside.test")
+        inside, web = self.authz(acme, order.json)
+        own.txt["_acme-challenge.inside.test"] = [self.value(acme, self.challenge(inside, "dns-01"))]
+        own.zone["web-inside.test"] = ["127.0.0.1"]  # addresses too come from there
+        self.respond(acme, self.challenge(inside, "dns-01"))
+        self.respond(acme, self.offer(acme, web))
+        self.assertEqual(self.settled(acme, order.headers["Location"])["status"], "ready")
+        self.assertEqual([name for name, _ in self.names.asked if name.endswith("inside.test")], [])
+        bad = self.client("prof-bad-dns")
+        order = bad.order("unasked.test")
+        self.respond(bad, self.challenge(self.authz(bad, order.json)[0], "dns-01"))
+        self.assertSubproblem(self.problem(bad, order), "serverInternal", 500, "failed on our side")
+
+    def test_killed_while_it_waits_for_dns(self):
+        acme = self.client()
+        order = acme.order("killed-dns.test")
+        authz = self.authz(acme, order.json)[0]
+        value = [self.value(acme, self.challenge(authz, "dns-01"))]
+        asked, speaks = threading.Event(), threading.Event()
+
+        def first_mute(_):
+            asked.set()
+            return value if speaks.is_set() else None
+
+        self.names.txt["_acme-challenge.killed-dns.test"] = first_mute
+        self.respond(acme, self.challenge(authz, "dns-01"))
+        self.assertTrue(asked.wait(30))
+        for pid in self.stack.pids("certctl-job-acme-validate"):
+            os.kill(pid, signal.SIGKILL)
+        speaks.set()
+        self.assertEqual(self.challenge(self.authz(acme, order.json)[0], "dns-01")["status"], "processing")
+        self.stack.sql("UPDATE acme_challenges SET lease_until = now() WHERE lease_until IS NOT NULL")  # time passes
+        self.assertEqual(self.settled(acme, order.headers["Location"])["status"], "ready")
+        self.assertEqual(self.stack.value("SELECT count(*) FROM audit_events WHERE action = 'acme_challenge_completed' "
+                                          f"AND resource_id = '{order.headers['Location'].rsplit('/', 1)[1]}'"), "1")
+
+
+class TlsAlpn(ProofTest):
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.tls = targets.Tls(cls().tls_port)
+        cls.addClassCleanup(cls.tls.close)
+
+    def client(self, profile="prof-proof-tls", key=None, register=True):
+        return super().client(profile, key, register)
+
+    def order(self, acme, *names):
+        order = acme.order(*names)
+        self.assertEqual(order.status, 201, order)
+        return order, [self.challenge(authz, "tls-alpn-01") for authz in self.authz(acme, order.json)]
+
+    def test_a_name_and_an_address(self):
+        acme = self.client()
+        order, (name, address) = self.order(acme, "alpn.good.test", "127.0.0.1")
+        self.tls.shows["alpn.good.test"] = (targets.alpn_certificate([dns("ALPN.good.test")], self.key_authorization(acme, name)),
+                                            ["acme-tls/1"])
+        self.tls.shows["1.0.0.127.in-addr.arpa"] = (targets.alpn_certificate(
+            [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))], self.key_authorization(acme, address)), ["h2", "acme-tls/1"])
+        self.respond(acme, name)
+        self.respond(acme, address)
+        done = self.settled(acme, order.headers["Location"])
+        self.assertEqual(done["status"], "ready", done)
+        self.assertIssued(acme, done, ["alpn.good.test", "127.0.0.1"], ["alpn.good.test", "127.0.0.1"])
+        self.assertEqual(self.tls.asked.count("1.0.0.127.in-addr.arpa"), 1)
+
+    def test_an_address_by_http(self):
+        acme = self.client("prof-proof-all")
+        order = acme.order("127.0.0.1")
+        authz = self.authz(acme, order.json)[0]
+        self.assertEqual((authz["identifier"], [c["type"] for c in authz["challenges"]]),
+                         ({"type": "ip", "value": "127.0.0.1"}, ["http-01", "tls-alpn-01"]))
+        self.respond(acme, self.offer(acme, authz))
+        done = self.settled(acme, order.headers["Location"])
+        self.assertEqual(done["status"], "ready", done)
+        key = ec.generate_private_key(ec.SECP256R1())
+        self.assertProblem(acme.finalize(done, csr(key, ["127.0.0.2"])), 400, "badCSR", "127.0.0.2")
+        self.assertProblem(acme.finalize(done, csr(key, ["127.0.0.1", "extra.test"])), 400, "badCSR", "extra.test")
+        self.assertIssued(acme, done, ["127.0.0.1"], ["127.0.0.1"])
+
+    def test_what_is_refused(self):
+        """Each fails by one thing alone, and is tried once."""
+        foreign = ec.generate_private_key(ec.SECP256R1())
+        cases = {
+            "two-names": (dict(more=[dns("another.test")]), "incorrectResponse", "and no other name"),
+            "no-names": (dict(names=[]), "incorrectResponse", "one subjectAltName"),
+            "other-name": (dict(names=[dns("another.test")]), "incorrectResponse", "of another name"),
+            "wild-name": (dict(names=[dns("*.good.test")]), "incorrectResponse", "of another name"),
+            "as-address": (dict(names=[x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), "incorrectResponse", "of another name"),
+            "not-critical": (dict(critical=False), "incorrectResponse", "must be critical"),
+            "no-extension": (dict(times=0), "incorrectResponse", "one acmeIdentifier"),
+            "other-digest": (dict(value=b"\x04\x20" + bytes(32)), "incorrectResponse", "not the digest"),
+            "bare-digest": (dict(bare=True), "incorrectResponse", "not the digest"),
+            "trailing": (dict(trailing=True), "incorrectResponse", "not the digest"),
+            "foreign": (dict(signed_by=foreign), "incorrectResponse", "not signed by itself"),
+            "other-alpn": (dict(protocols=["h2"]), "tls", "did not agree on acme-tls/1"),
+            "unknown-name": (None, "tls", "handshake"),
+        }
+        acme = self.client()
+        orders = {}
+        for label, (how, _, _) in cases.items():
+            host = f"{label}.good.test"
+            orders[label], (challenge,) = self.order(acme, host)
+            if how is not None:
+                how = dict(how)
+                proof = self.key_authorization(acme, challenge)
+                digest = hashlib.sha256(proof.encode()).digest()
+                protocols = how.pop("protocols", ["acme-tls/1"])
+                names = how.pop("names", [dns(host)]) + how.pop("more", [])
+                if how.pop("bare", False):
+                    how["value"] = digest
+                if how.pop("trailing", False):
+                    how["value"] = b"\x04\x20" + digest + b"\0"
+                self.tls.shows[host] = (targets.alpn_certificate(names, proof, **how), protocols)
+            self.respond(acme, challenge)
+        for label, (_, kind, words) in cases.items():
+            with self.subTest(label):
+                self.assertSubproblem(self.problem(acme, orders[label]), kind, 400 if kind == "tls" else 403, words)
+                self.assertEqual(self.tls.asked.count(f"{label}.good.test"), 1)
+
+    def test_hostile_peers(self):
+        """Rubbish, silence and addresses that are not contacted."""
+        acme = self.client()
+        behaviours = {
+            "rubbish": lambda c: c.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n") or True,
+            "hangs-up": lambda c: True,
+            "silent": lambda c: threading.Event().wait(15) or True,
+        }
+        told = {"rubbish": ("tls", "handshake"), "hangs-up": ("tls", "handshake"), "silent": ("connection", "handshake did not come in time")}
+        trap = targets.listen("127.0.0.2", self.tls_port)
+        self.addCleanup(targets.close, trap)
+        trap.settimeout(0)
+        self.addCleanup(setattr, self.tls, "behaviour", None)
+        for label, behaviour in behaviours.items():
+            with self.subTest(label):
+                self.tls.behaviour = behaviour
+                order, (challenge,) = self.order(acme, f"{label}-peer.good.test")
+                self.respond(acme, challenge)
+                self.assertSubproblem(self.problem(acme, order), told[label][0], 400, told[label][1])
+        self.names.zone["inside-tls.test"] = ["127.0.0.2"]
+        order, (challenge,) = self.order(acme, "inside-tls.test")
+        self.respond(acme, challenge)
+        problem = self.problem(acme, order)
+        self.assertSubproblem(problem, "connection", 400, "inside-tls.test resolves to an address this server does not contact")
+        self.assertNotIn("127.0.0", problem["detail"])
+        with self.assertRaises(BlockingIOError):
+            trap.accept()
+
+
+class Caa(ProofTest):
+    """The stack's own names are ca.test and other-ca.test."""
+
+    def client(self, profile="prof-proof-all", key=None, register=True):
+        return super().client(profile, key, register)
+
+    def outcome(self, acme, name):
+        """Status of the order of this name, proved by dns-01, and its problem."""
+        order = acme.order(name)
+        self.by_dns(acme, order.json)
+        done = self.settled(acme, order.headers["Location"], seconds=60)
+        return done["status"], (done.get("error") or {"subproblems": [None]})["subproblems"][0]
+
+    def test_the_table(self):
+        acme = self.client()
+        kid = acme.kid
+        cases = {
+            "forbids": ([(0, "issue", ";")], False),
+            "empty": ([(0, "issue", "")], False),
+            "ours": ([(0, "issue", "ca.test")], True),
+            "ours-in-capitals": ([(0, "ISSUE", " CA.Test ")], True),
+            "the-other": ([(0, "issue", "else.test"), (0, "issue", "other-ca.test; some=thing")], True),
+            "theirs": ([(0, "issue", "else.test")], False),
+            "suffix": ([(0, "issue", "not-ca.test")], False),
+            "no-issue": ([(0, "iodef", "mailto:a@example.org")], True),
+            "wild-alone": ([(0, "issuewild", ";")], True),  # says nothing of plain names
+            "this-account": ([(0, "issue", f"ca.test; accounturi={kid}")], True),
+            "that-account": ([(0, "issue", f"ca.test; accounturi={kid}x")], False),
+            "two-accounts": ([(0, "issue", f"ca.test; accounturi={kid}; accounturi={kid}")], False),
+            "this-method": ([(0, "issue", "ca.test; validationmethods=http-01,dns-01")], True),
+            "that-method": ([(0, "issue", "ca.test; validationmethods=http-01")], False),
+            "malformed": ([(0, "issue", "ca.test; %")], False),
+            "critical-unknown": ([(128, "tbs", "x"), (0, "issue", "ca.test")], False),
+            "unknown": ([(0, "tbs", "x"), (0, "issue", "ca.test")], True),
+            "critical-known": ([(128, "issue", "ca.test")], True),
+            "cut-off": ([b"\0\x09issue"], False),
+        }
+        orders = {}
+        for label, (records, _) in cases.items():
+            self.names.caa[f"{label}.caa.test"] = records
+            orders[label] = acme.order(f"{label}.caa.test")
+            self.by_dns(acme, orders[label].json)
+        for label, (_, allowed) in cases.items():
+            with self.subTest(label):
+                done = self.settled(acme, orders[label].headers["Location"], seconds=60)
+                self.assertEqual(done["status"], "ready" if allowed else "invalid", done)
+                if not allowed:
+                    self.assertSubproblem(done["error"]["subproblems"][0], "caa", 403, f"at {label}.caa.test")
+                    self.assertProblem(acme.finalize(done, csr(ec.generate_private_key(ec.SECP256R1()), [f"{label}.caa.test"])),
+                                       403, "orderNotReady")
+        attempts = self.stack.sql("SELECT DISTINCT c.attempts FROM acme_challenges c JOIN acme_authorizations z USING (authz_id) "
+                                  "WHERE z.identifier->>'value' LIKE '%.caa.test'")
+        self.assertEqual(attempts, [["1"]])  # a refusal is final
+
+    def test_wildcards(self):
+        acme = self.client()
+        self.names.caa.update({"w1.test": [(0, "issue", "ca.test"), (0, "issuewild", ";")], "w2.test": [(0, "issue", ";"), (0, "issuewild", "ca.test")],
+                               "w3.test": [(0, "issue", ";")]})
+        for name, status in (("w1.test", "ready"), ("*.w1.test", "invalid"), ("w2.test", "invalid"), ("*.w2.test", "ready"),
+                             ("*.w3.test", "invalid")):
+            with self.subTest(name):
+                self.assertEqual(self.outcome(acme, name)[0], status)
+
+    def test_the_tree_is_climbed(self):
+        acme = self.client()
+        self.names.caa["climb.test"] = [(0, "issue", ";")]
+        self.names.caa["near.climb.test"] = [(0, "issue", "ca.test")]
+        status, problem = self.outcome(acme, "a.b.climb.test")
+        self.assertEqual(status, "invalid")
+        self.assertSubproblem(problem, "caa", 403, "at climb.test do not")
+        self.assertEqual(self.outcome(acme, "a.near.climb.test")[0], "ready")
+        # Of an alias its target's records count, and not those above the target.
+        self.names.aliases.update({"points.climbing.test": "deep.climb.test", "points-near.test": "near.climb.test"})
+        self.names.txt["_acme-challenge.points.climbing.test"] = []
+        self.assertEqual(self.outcome(acme, "points.climbing.test")[0], "ready")
+        self.assertEqual(self.outcome(acme, "points-near.test")[0], "ready")
+
+    def test_servers_that_fail_forbid(self):
+        acme = self.client()
+        self.names.caa["broken-caa.test"] = targets.SERVFAIL
+        status, problem = self.outcome(acme, "a.broken-caa.test")
+        self.assertEqual(status, "invalid")
+        self.assertSubproblem(problem, "dns", 400, "SERVFAIL for broken-caa.test CAA")
+
+    def test_each_name_is_looked_at(self):
+        """Let's Encrypt, 2020-02-29: of N names one was checked N times. Every place of the refused one."""
+        for place in range(3):
+            acme = self.client()
+            names = [f"n{place}-{i}.each.test" for i in range(3)]
+            self.names.caa[names[place]] = [(0, "issue", ";")]
+            order = acme.order(*names)
+            challenges = [self.publish(acme, authz) for authz in self.authz(acme, order.json)]
+            challenges.append(challenges.pop(place))  # last, since the order ends with it
+            for challenge in challenges:
+                self.respond(acme, challenge)
+            problem = self.problem(acme, order)
+            self.assertEqual(problem["identifier"]["value"], names[place])
+            asked = {name for name, kind in self.names.asked if kind == targets.CAA}
+            self.assertLessEqual(set(names), asked)
+
+    def test_it_counts_for_http_and_not_for_addresses_and_may_be_off(self):
+        acme = self.client()
+        self.names.caa["web.good.test"] = [(0, "issue", ";")]
+        order = acme.order("web.good.test", "127.0.0.1")
+        for authz in self.authz(acme, order.json):
+            self.respond(acme, self.offer(acme, authz))
+        problem = self.problem(acme, order)
+        self.assertEqual(problem["identifier"]["value"], "web.good.test")
+        self.assertSubproblem(problem, "caa", 403, "at web.good.test")
+        heedless = self.client("prof-proof-heedless")
+        order = heedless.order("web.good.test")
+        self.respond(heedless, self.offer(heedless, self.authz(heedless, order.json)[0]))
+        self.assertEqual(self.settled(heedless, order.headers["Location"])["status"], "ready")
+
+    def test_at_finalize_it_must_be_fresh(self):
+        """Let's Encrypt, 2015-12-07: CAA is decided at finalize too. After 8 hours the name is proved and asked for anew."""
+        acme = self.client()
+        names = ("old.fresh.test", "new.fresh.test")
+        order = acme.order(*names)
+        self.by_dns(acme, order.json)
+        ready = self.settled(acme, order.headers["Location"])
+        self.assertEqual(ready["status"], "ready", ready)
+        old, new = (url.rsplit("/", 1)[1] for url in ready["authorizations"])
+        self.stack.sql(f"UPDATE acme_authorizations SET caa_checked_at = now() - interval '8 hours' WHERE authz_id = '{old}'")
+        request = csr(ec.generate_private_key(ec.SECP256R1()), names)
+        self.assertProblem(acme.finalize(ready, request), 403, "caa", "more than 8 hours ago")
+        self.names.caa["old.fresh.test"] = [(0, "issue", ";")]
+        again = acme.order(*names)
+        self.assertNotEqual(again.headers["Location"], order.headers["Location"])
+        self.assertEqual(again.json["status"], "pending")
+        self.assertEqual([url.rsplit("/", 1)[1] == new for url in again.json["authorizations"]], [False, True])  # one serves still
+        self.by_dns(acme, again.json)
+        self.assertSubproblem(self.problem(acme, again), "caa", 403, "at old.fresh.test")
+        del self.names.caa["old.fresh.test"]
+        third = acme.order(*names)
+        self.by_dns(acme, third.json)
+        done = self.settled(acme, third.headers["Location"])
+        self.assertIssued(acme, done, names, names)
+
+
+del ProofTest, ChallengeTest
