@@ -49,6 +49,12 @@ def shared():
     return _shared["stack"], _shared["names"], _shared["port"]
 
 
+def shared_tls_port():
+    """Where that stack looks for tls-alpn-01."""
+    shared()
+    return _shared["tls_port"]
+
+
 class ChallengeTest(ProtocolTest):
     """Helpers; `web` answers on the http-01 port for as long as the class runs."""
 
@@ -60,7 +66,7 @@ class ChallengeTest(ProtocolTest):
 
     @property
     def tls_port(self):
-        return _shared["tls_port"]
+        return shared_tls_port()
 
     def client(self, profile="prof-proof", key=None, register=True):
         return super().client(profile, key, register)

@@ -14,26 +14,11 @@ from stack import free_port
 from test_issuance import verify_strictly
 
 
-class Clients(ProtocolTest):
-    """Each test is a client's whole life; what differs by mode are the few methods that come first."""
+class ClientTest(ProtocolTest):
+    """What tests of other people's clients share."""
 
     domain = "example.org"
     profile = "prof-test"
-
-    def http01_port(self):
-        """Where a client that proves by itself may listen; nobody comes."""
-        return free_port()
-
-    def webroot(self):
-        folder = f"{self.home}/web"
-        os.makedirs(f"{folder}/.well-known/acme-challenge")
-        return folder
-
-    def time_passes(self):
-        """From obtaining to renewing."""
-
-    def assertProved(self, name, times):
-        """So often the server came to see: never, where the account is trusted."""
 
     def setUp(self):
         self.home = tempfile.mkdtemp(prefix="client-", dir=self.stack.dir)
@@ -78,14 +63,6 @@ class Clients(ProtocolTest):
         self.assertEqual(sorted(part.strip() for part in text.split("\n")[1].split(",")), sorted(f"DNS:{name}" for name in names))
         self.assertEqual(self.certificate(path)[1:], ("Active", ""))
 
-    def assertRenewed(self, old, new, *names):
-        """A new certificate of the same names; the old one knows its successor and is as good as before."""
-        self.assertChain(new, *names)
-        self.assertNotEqual(self.serial(old), self.serial(new))
-        self.assertEqual(self.certificate(old)[1:], ("Active", self.certificate(new)[0]))
-        for name in names:
-            self.assertProved(name, 2)
-
     def assertRevoked(self, path, reason):
         self.assertEqual(self.stack.sql(f"SELECT reason FROM certificate_revocations WHERE serial_number = '{self.serial(path)}'"), [[reason]])
         self.assertEqual(self.certificate(path)[1], "Revoked")
@@ -94,6 +71,33 @@ class Clients(ProtocolTest):
         return self.run_client("certbot", *arguments, "--server", self.directory(), "--config-dir", f"{self.home}/config",
                                "--work-dir", f"{self.home}/work", "--logs-dir", f"{self.home}/logs", "--non-interactive",
                                REQUESTS_CA_BUNDLE=self.stack.root_pem)
+
+
+class Clients(ClientTest):
+    """Each test is a client's whole life; what differs by mode are the few methods that come first."""
+
+    def http01_port(self):
+        """Where a client that proves by itself may listen; nobody comes."""
+        return free_port()
+
+    def webroot(self):
+        folder = f"{self.home}/web"
+        os.makedirs(f"{folder}/.well-known/acme-challenge")
+        return folder
+
+    def time_passes(self):
+        """From obtaining to renewing."""
+
+    def assertProved(self, name, times):
+        """So often the server came to see: never, where the account is trusted."""
+
+    def assertRenewed(self, old, new, *names):
+        """A new certificate of the same names; the old one knows its successor and is as good as before."""
+        self.assertChain(new, *names)
+        self.assertNotEqual(self.serial(old), self.serial(new))
+        self.assertEqual(self.certificate(old)[1:], ("Active", self.certificate(new)[0]))
+        for name in names:
+            self.assertProved(name, 2)
 
     def certbot_by(self, name, *plugin):
         names = (f"{name}-1.{self.domain}", f"{name}-2.{self.domain}")

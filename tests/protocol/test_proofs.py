@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import targets
 from acme_client import b64u, csr
-from challenge_case import ChallengeTest
+from challenge_case import ChallengeTest, shared, shared_tls_port
 from stack import Stack
+from test_clients import ClientTest
 from test_issuance import verify_strictly
 
 PREFIX = "urn:ietf:params:acme:error:"
@@ -465,4 +466,88 @@ class Caa(ProofTest):
         self.assertIssued(acme, done, names, names)
 
 
-del ProofTest, ChallengeTest
+class RealClients(ClientTest):
+    """Clients of Debian prove by DNS, through hooks that write where our DNS server reads, and by TLS."""
+
+    seconds = 60
+
+    profile = "prof-proof-all"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.stack, cls.names, _ = shared()
+        cls.tls_port = shared_tls_port()
+
+    def setUp(self):
+        super().setUp()
+        self.names.folder = f"{self.home}/dns"
+        os.mkdir(self.names.folder)
+        self.addCleanup(setattr, self.names, "folder", None)
+
+    def script(self, text):
+        path = f"{self.home}/hook"
+        with open(path, "w", encoding="utf-8") as out:
+            out.write("#!/bin/sh\n" + text)
+        os.chmod(path, 0o755)
+        return path
+
+    def assertProvedBy(self, kind, *names):
+        """Each of these, the wildcard too, by this type alone."""
+        for name in names:
+            rows = self.stack.sql("SELECT DISTINCT c.type FROM acme_challenges c JOIN acme_authorizations z USING (authz_id) "
+                                  f"WHERE c.status = 'valid' AND z.identifier->>'value' = '{name.removeprefix('*.')}' "
+                                  f"AND z.wildcard = {'true' if name.startswith('*.') else 'false'}")
+            self.assertEqual(rows, [[kind]], name)
+
+    def lego(self, *arguments):
+        self.run_client("lego", "--server", self.directory(), "--accept-tos", "--email", "a@example.org", "--path", f"{self.home}/lego",
+                        *arguments, "run", LEGO_CA_CERTIFICATES=self.stack.root_pem,
+                        EXEC_PATH=self.script(f'[ "$1" = present ] && echo "$3" >>"{self.names.folder}/${{2%.}}"\nexit 0\n'))
+
+    def test_lego_by_dns(self):
+        names = ("lego-dns.test", "*.lego-dns.test")
+        self.lego("--domains", names[0], "--domains", names[1], "--dns", "exec", "--dns.disable-cp",
+                  "--dns.resolvers", f"127.0.0.1:{self.names.port}")
+        self.assertChain(f"{self.home}/lego/certificates/lego-dns.test.crt", *names)
+        self.assertProvedBy("dns-01", *names)
+
+    def test_lego_by_tls(self):
+        names = ("lego-tls-1.good.test", "lego-tls-2.good.test")
+        self.lego("--domains", names[0], "--domains", names[1], "--tls", "--tls.port", f"127.0.0.1:{self.tls_port}")
+        self.assertChain(f"{self.home}/lego/certificates/{names[0]}.crt", *names)
+        self.assertProvedBy("tls-alpn-01", *names)
+
+    def test_certbot_by_dns(self):
+        names = ("certbot-dns.test", "*.certbot-dns.test")
+        hook = self.script(f'echo "$CERTBOT_VALIDATION" >>"{self.names.folder}/_acme-challenge.$CERTBOT_DOMAIN"\n')
+        self.certbot("certonly", "--manual", "--preferred-challenges", "dns", "--manual-auth-hook", hook, "--agree-tos", "-m", "a@example.org",
+                     "-d", names[0], "-d", names[1])
+        self.assertChain(f"{self.home}/config/live/{names[0]}/fullchain.pem", *names)
+        self.assertProvedBy("dns-01", *names)
+
+    def dehydrated(self, *arguments, config=""):
+        with open(f"{self.home}/config", "w", encoding="utf-8") as out:
+            out.write(f'CA="{self.directory()}"\nBASEDIR="{self.home}"\nCURL_OPTS="--cacert {self.stack.root_pem}"\n'
+                      f'CONTACT_EMAIL=a@example.org\n{config}')
+        self.run_client("dehydrated", "-f", f"{self.home}/config", "--register", "--accept-terms")
+        self.run_client("dehydrated", "-f", f"{self.home}/config", "-c", *arguments)
+
+    def test_dehydrated_by_dns(self):
+        names = ("dehydrated-dns.test", "*.dehydrated-dns.test")
+        hook = self.script(f'[ "$1" = deploy_challenge ] && echo "$4" >>"{self.names.folder}/_acme-challenge.$2"\nexit 0\n')
+        self.dehydrated("-t", "dns-01", "-k", hook, "-d", " ".join(names))
+        self.assertChain(os.path.realpath(f"{self.home}/certs/{names[0]}/fullchain.pem"), *names)
+        self.assertProvedBy("dns-01", *names)
+
+    def test_dehydrated_by_tls(self):
+        names = ("dehydrated-tls-1.good.test", "dehydrated-tls-2.good.test")
+        tls = targets.Tls(self.tls_port)
+        self.addCleanup(tls.close)
+        tls.folder = f"{self.home}/alpn-certs"
+        os.mkdir(tls.folder)
+        self.dehydrated("-t", "tls-alpn-01", "-d", " ".join(names), config=f'ALPNCERTDIR="{tls.folder}"\n')
+        self.assertChain(os.path.realpath(f"{self.home}/certs/{names[0]}/fullchain.pem"), *names)
+        self.assertProvedBy("tls-alpn-01", *names)
+
+
+del ProofTest, ChallengeTest, ClientTest
