@@ -75,6 +75,8 @@ route_handler api_renew_intermediate;
 /* Handlers: verbs for one certificate. */
 route_handler api_revoke_certificate;
 route_handler api_unrevoke_certificate;
+route_handler api_export_pem;
+route_handler api_export_pkcs12;
 /* And for many. */
 route_handler api_bulk_revoke;
 route_handler api_est_bulk_revoke;

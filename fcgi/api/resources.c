@@ -86,10 +86,21 @@ const struct resource api_certificates = {
 };
 
 static const char *const version_members[] = {
-    "id",         "certificate_id", "serial_number",
-    "not_before", "not_after",      "fingerprint_sha256",
-    "pem_chain",  "csr_pem",        "key_algorithm",
-    "key_size",   "created_at",     NULL,
+    "id",
+    "certificate_id",
+    "serial_number",
+    "not_before",
+    "not_after",
+    "fingerprint_sha256",
+    "pem_chain",
+    "csr_pem",
+    "key_algorithm",
+    "key_size",
+    "created_at",
+    "revoked_at",
+    "revocation_reason",
+    "ca_id",
+    NULL,
 };
 
 static const struct resource_sort version_sorts[] = {

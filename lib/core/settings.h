@@ -70,6 +70,7 @@ struct settings {
     int64_t rate_limit_per_user_rps;
     int64_t rate_limit_per_user_burst;
     int64_t auth_failure_limit;
+    int64_t cert_export_rate_limit; /* an hour */
     struct text_list cors_origins;
     const char *audit_reads;
 

@@ -19,6 +19,7 @@ static const struct wire_fault json_faults[] = {
     {METHOD_NOT_ALLOWED,  405, "method_not_allowed" },
     {NOT_ACCEPTABLE,      406, "not_acceptable"     },
     {RESOURCE_STATE,      409, "state"              },
+    {RESOURCE_UNREADABLE, 422, "unprocessable"      },
     {RESOURCE_IN_USE,     409, "in_use"             },
     {PRECONDITION_FAILED, 412, "precondition_failed"},
     {DATABASE_DUPLICATE,  409, "duplicate"          },

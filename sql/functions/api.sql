@@ -75,7 +75,11 @@ SELECT v.id::text AS id, v.certificate_id::text AS certificate_id, v.created_at,
             v.id, v.certificate_id, v.serial_number, api_time(v.not_before) AS not_before,
             api_time(v.not_after) AS not_after, v.fingerprint_sha256, v.pem_chain,
             coalesce(v.csr_pem, '') AS csr_pem, nullif(v.key_algorithm, '') AS key_algorithm,
-            nullif(v.key_size, 0) AS key_size, api_time(v.created_at) AS created_at) d) AS doc
+            nullif(v.key_size, 0) AS key_size, api_time(v.created_at) AS created_at,
+            api_time(r.revoked_at) AS revoked_at, r.reason AS revocation_reason,
+            coalesce(v.ca_id, '') AS ca_id
+            FROM (VALUES (1)) one LEFT JOIN certificate_revocations r
+              ON r.issuer_id = v.issuer_id AND r.serial_number = v.serial_number AND r.lifted_at IS NULL) d) AS doc
   FROM certificate_versions v;
 
 -- A config may hold null on purpose, so nulls are not stripped here.

@@ -286,7 +286,7 @@ class Lists(ApiTest):
         body = self.good("/certificates/mc-walk-1/versions")
         self.assertEqual([row["id"] for row in body["data"]], ["cv-walk-3", "cv-walk-2", "cv-walk-1"])
         self.assertEqual(list(body["data"][0]), ["id", "certificate_id", "serial_number", "not_before", "not_after",
-                                                 "fingerprint_sha256", "pem_chain", "csr_pem", "created_at"])
+                                                 "fingerprint_sha256", "pem_chain", "csr_pem", "created_at", "ca_id"])
         self.assertEqual(self.good("/certificates/mc-walk-2/versions"), {"data": [], "total": 0, "page": 1, "per_page": 50})
         self.assertRefused(self.get("/certificates/mc-none/versions"), 404, "not_found", "Certificate not found")
         self.assertEqual(self.good("/certificates/mc-walk-1/versions?per_page=2&page=2")["data"][0]["id"], "cv-walk-1")
