@@ -193,7 +193,7 @@ static bool make_child(const struct ca_work *work, const struct ca_order *order,
 static bool create_child(const struct ca_work *work, const struct ca_order *order,
                          struct fault *fault)
 {
-    struct held_ca parent;
+    struct held_ca parent = {0};
 
     if (!ca_held(work, order->ca_id, &parent, fault) || !ca_held_may_be_parent(&parent, fault))
         return false;
@@ -207,7 +207,7 @@ static bool create_child(const struct ca_work *work, const struct ca_order *orde
 /* Subject and key are the request's; everything else is what was approved. */
 static bool sign_csr(const struct ca_work *work, const struct ca_order *order, struct fault *fault)
 {
-    struct held_ca parent;
+    struct held_ca parent = {0};
     struct rdn *subject = NULL;
     struct ca_wish wish;
     const struct csr *csr = ca_csr_read(work->ctx, order->csr, fault);

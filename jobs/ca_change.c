@@ -255,8 +255,8 @@ static bool make_renewal(const struct ca_work *work, const struct ca_order *orde
 
 bool ca_renew(const struct ca_work *work, const struct ca_order *order, struct fault *fault)
 {
-    struct held_ca old;
-    struct held_ca parent;
+    struct held_ca old = {0};
+    struct held_ca parent = {0};
     struct rdn *subject = NULL;
     size_t count = 0;
 
@@ -338,7 +338,7 @@ static bool store_retirement(const struct ca_work *work, void *arg, struct fault
 
 bool ca_retire(const struct ca_work *work, const struct ca_order *order, struct fault *fault)
 {
-    struct held_ca ca;
+    struct held_ca ca = {0};
     struct retirement retirement = {.ca = &ca, .confirm = order->confirm};
 
     return ca_held(work, order->ca_id, &ca, fault) &&

@@ -136,7 +136,7 @@ bool ca_load(struct job_run *run, struct fault *fault)
 
     if (!run->settings->ca_cert_path && !run->settings->ca_key_path)
         return true;
-    if (!judge(&work, &order, &certificate, &why))
+    if (!judge(&work, &order, &certificate, &why) || !certificate)
         return tell(&work, &why, fault);
     return submit_once(&work, &order, certificate, fault) && tell(&work, &why, fault);
 }

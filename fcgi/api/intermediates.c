@@ -310,7 +310,7 @@ static bool renewable(const struct rows *rows, struct fault *fault)
 /* The same kind of key, in the same driver. */
 bool api_renew_intermediate(struct request *request, struct response *response, struct fault *fault)
 {
-    struct renew_body wanted;
+    struct renew_body wanted = {0};
 
     if (!renew_read(request, &wanted, fault))
         return false;
