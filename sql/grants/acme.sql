@@ -9,10 +9,6 @@ GRANT UPDATE (crl_dirty_since) ON ca_instances TO certctl_acme;
 -- What waits for an approval. A job of its own making issues nothing that nobody approved: job_approved.
 GRANT SELECT (id, status), INSERT ON jobs TO certctl_acme;
 GRANT EXECUTE ON FUNCTION issuance_park, approval_open TO certctl_acme;
--- Revocation.
-GRANT UPDATE (status, revoked_at, revocation_reason) ON managed_certificates TO certctl_acme;
-GRANT INSERT ON blocked_keys, ocsp_invalidations, notification_events TO certctl_acme;
-GRANT SELECT, DELETE ON ocsp_response_cache TO certctl_acme;
 GRANT EXECUTE ON FUNCTION rl_take, replay_spend, acme_account_create, acme_account_update, acme_order_create, acme_caa_fresh,
   acme_key_change, acme_authz_show, acme_challenge_respond, acme_authz_deactivate, issuance_commit,
   issuance_discard, revoke_commit, revocable_find, revocation_entered TO certctl_acme;

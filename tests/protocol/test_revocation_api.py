@@ -490,7 +490,7 @@ class Races(RevokeTest):
             for pid in self.stack.pids("certctl-api"):
                 os.kill(pid, signal.SIGKILL)
         answer = self.waits_in_the_commit(certificate, kill)
-        self.assertEqual(answer.status, 502, answer)
+        self.assertIn(answer.status, (502, 503), answer)
         self.stack.wait(lambda: self.good(f"/certificates/{certificate}"), what="workers are back")
         self.stack.wait(lambda: self.stack.value("SELECT count(*) FROM pg_stat_activity WHERE usename = 'certctl_api' AND state = 'active'") == "0",
                         what="the orphaned session is gone")
@@ -688,7 +688,7 @@ class Bulk(RevokeTest):
         self.stack.wait(lambda: self.revoked("mass") >= 2000, 60, "some are done")
         self.stack.kill("certctl-api")
         thread.join()
-        self.assertEqual(answers[0].status, 502, answers[0])
+        self.assertIn(answers[0].status, (502, 503), answers[0])
         self.stack.wait(lambda: self.stack.value("SELECT count(*) FROM pg_stat_activity WHERE usename = 'certctl_api' AND state = 'active'") == "0",
                         what="the orphaned session is gone")
         done = self.revoked("mass")
