@@ -72,7 +72,12 @@ static void *file_failed(struct fault *fault, const char *what, const char *path
 
 static int wipe(struct bytes *held)
 {
-    OPENSSL_cleanse((void *)(uintptr_t)held->data, held->size); /* ours, from mem_array */
+    union {
+        const uint8_t *read;
+        uint8_t *written;
+    } octets = {.read = held->data}; /* ours, from mem_array */
+
+    OPENSSL_cleanse(octets.written, held->size);
     return 0;
 }
 
@@ -209,7 +214,7 @@ static bool write_file(struct create *create, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     const struct settings *settings = create->admin->settings;
-    struct bytes passphrase;
+    struct bytes passphrase = {0};
 
     if (!backup_passphrase(scratch, create->passphrase_file, true, &passphrase, fault))
         return false;
@@ -272,7 +277,7 @@ static bool drop_old(const struct create *create, struct fault *fault)
     for (int i = 0; i < count; i++)
         (free)(found[i]); /* scandir's own */
     (free)(found);
-    for (int64_t i = 0; dropped && i < (int64_t)names.count - create->keep; i++) {
+    for (int64_t i = 0; names.items && dropped && i < (int64_t)names.count - create->keep; i++) {
         const char *path = mem_printf(scratch, "%s/%s", create->directory, names.items[i]);
         dropped = unlink(path) == 0 || file_failed(fault, "cannot be removed:", path);
     }
@@ -339,7 +344,8 @@ static int create_verb(struct admin *admin, int argc, char **argv)
     const bool written = write_file(&create, &fault) && end_file(&create, &fault);
     (void)close(create.fd);
     if (!written) {
-        (void)unlink(create.part);
+        if (create.part)
+            (void)unlink(create.part);
         return admin_failed(&fault);
     }
     (void)printf("%s\n", create.file);
@@ -358,7 +364,7 @@ struct set_reader *backup_open(TALLOC_CTX *ctx, const char *path, const char *pa
                                struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    struct bytes passphrase;
+    struct bytes passphrase = {0};
     int *fd = mem_new(ctx, int);
 
     *fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -451,7 +457,7 @@ static int verify_verb(struct admin *admin, int argc, char **argv)
     struct fault fault = {0};
     struct text_list paths = {0};
 
-    if (!read_options(argc, argv, &passphrase_file, &file))
+    if (!read_options(argc, argv, &passphrase_file, &file) || !file)
         return misused(argv[0]);
     struct set_reader *set = backup_open(admin->ctx, file, passphrase_file, &fault);
     if (!set || !read_through(admin->ctx, set, &paths, &fault))

@@ -75,7 +75,7 @@ static bool backup_one(struct set_writer *set, int fd, const char *name, const c
                        struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    struct stat status;
+    struct stat status = {0};
 
     if (!size_of(fd, path, &status, fault))
         return false;

@@ -222,14 +222,12 @@ static bool file_has_line(const char *path, const struct log_position *line)
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     const char *opens = mem_printf(scratch, "{\"line\":%" PRId64 ",", line->line);
     AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    AUTO(FILE) *file = fd >= 0 ? fdopen(fd, "r") : NULL;
+    AUTO(FILE) *file = fd >= 0 ? fdopen(TAKE_FD(fd), "r") : NULL;
     char *text = NULL;
     size_t room = 0;
     ssize_t size;
     bool found = false;
 
-    if (file)
-        fd = -1; /* closed with the file */
     while (file && !found && (size = getline(&text, &room, file)) > 1)
         found = text_starts(text, opens) &&
                 text_equal(digest_sha256_hex(

@@ -127,9 +127,11 @@ static bool read_import(const struct ca_work *work, const struct ca_order *order
 /* "RSA-3072": what the signer signs with, as ca_instances has it. */
 static bool name_algorithm(const struct ca_work *work, struct new_ca *ca, struct fault *fault)
 {
-    const struct key_facts *key = &ca->certificate->key;
+    const struct key_facts *key = ca->certificate ? &ca->certificate->key : NULL;
     enum signature_algorithm algorithm;
 
+    if (!key)
+        return fault_set(fault, INTERNAL, NULL, "a CA without its certificate");
     ca->algorithm = key->kind == KEY_RSA ? mem_printf(work->ctx, "RSA-%d", key->bits)
                                          : mem_printf(work->ctx, "ECDSA-P%d", key->bits);
     return (key->kind != KEY_ED25519 && signature_algorithm_from_text(ca->algorithm, &algorithm)) ||

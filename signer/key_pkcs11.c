@@ -168,9 +168,9 @@ static bool read_public(TALLOC_CTX *ctx, struct bytes id, struct bytes *ret_spki
                         const struct key_algorithm **ret_algorithm, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    CK_OBJECT_HANDLE object;
-    struct bytes type;
-    struct bytes spki;
+    CK_OBJECT_HANDLE object = CK_INVALID_HANDLE;
+    struct bytes type = {0};
+    struct bytes spki = {0};
 
     if (!find_by_id(id, CKO_PUBLIC_KEY, &object, fault) ||
         !token_attribute(scratch, object, CKA_KEY_TYPE, &type, fault))
@@ -240,7 +240,7 @@ static struct key *make_key(TALLOC_CTX *ctx, const struct settings *settings,
         return NULL;
     if (handle->id.size == 0)
         return fault_set(fault, SIGNER_KEY, "key_ref", "the PKCS#11 key has no CKA_ID");
-    if (!read_public(key, handle->id, &key->spki, &algorithm, fault))
+    if (!read_public(key, handle->id, &key->spki, &algorithm, fault) || !algorithm)
         return NULL;
     handle->settings = settings;
     handle->object = object;
@@ -256,7 +256,7 @@ static struct key *make_key(TALLOC_CTX *ctx, const struct settings *settings,
 static struct key *load_once(TALLOC_CTX *ctx, const struct settings *settings, P11KitUri *uri,
                              struct fault *fault)
 {
-    CK_OBJECT_HANDLE object;
+    CK_OBJECT_HANDLE object = CK_INVALID_HANDLE;
 
     if (!token_open(settings, fault))
         return NULL;
@@ -356,7 +356,7 @@ static struct key *pkcs11_generate(TALLOC_CTX *ctx, const struct settings *setti
     random_bytes(id, sizeof id);
     /* The session may be of yesterday: a generation that failed has changed nothing. */
     for (int attempt = 0; attempt < 2; attempt++) {
-        CK_OBJECT_HANDLE object;
+        CK_OBJECT_HANDLE object = CK_INVALID_HANDLE;
         if (token_open(settings, fault) && generate(algorithm, mem_text(scratch, hint), id, fault))
             return find_by_id(BYTES_OF(id), CKO_PRIVATE_KEY, &object, fault)
                        ? make_key(ctx, settings, object, fault)
@@ -408,8 +408,8 @@ static bool find_again(struct key *key, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     struct token_key *handle = key->handle;
-    const struct key_algorithm *algorithm;
-    struct bytes spki;
+    const struct key_algorithm *algorithm = NULL;
+    struct bytes spki = {0};
 
     if (!token_open(handle->settings, fault) ||
         !find_by_id(handle->id, CKO_PRIVATE_KEY, &handle->object, fault) ||

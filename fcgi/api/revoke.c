@@ -152,8 +152,8 @@ static bool revoke_one(struct request *request, struct revoke_request *wanted, c
 bool api_revoke_certificate(struct request *request, struct response *response, struct fault *fault)
 {
     const char *id = certificate_id(request, fault);
-    struct revoke_request wanted;
-    struct wish wish;
+    struct revoke_request wanted = {0};
+    struct wish wish = {0};
 
     api_revoke_request(request, &wanted);
     return id && wish_read(request, &wish, fault) && wish_take(&wish, &wanted, fault) &&
@@ -176,8 +176,8 @@ bool api_unrevoke_certificate(struct request *request, struct response *response
                               struct fault *fault)
 {
     const char *id = certificate_id(request, fault);
-    struct revoke_request wanted;
-    struct wish wish;
+    struct revoke_request wanted = {0};
+    struct wish wish = {0};
 
     api_revoke_request(request, &wanted);
     if (!id || !wish_read(request, &wish, fault))

@@ -328,7 +328,8 @@ static bool subject_decided(struct issuance *issuance, struct fault *fault)
     struct profile_subject *subject = &issuance->subject;
 
     issuance->common_name = issuance->csr->common_name ? issuance->csr->common_name
-                                                       : issuance->names.items[0].value;
+                            : issuance->names.items    ? issuance->names.items[0].value
+                                                       : "";
     if (!profile_subject(issuance->ctx, profile, issuance->csr, &issuance->names, true, subject,
                          fault))
         return false;

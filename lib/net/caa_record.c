@@ -46,7 +46,7 @@ static void skip_white(struct bytes *from)
     }
 }
 
-static bool skip_octet(struct bytes *from, char octet)
+static bool skip_octet(struct bytes *from, uint8_t octet)
 {
     if (from->size == 0 || *from->data != octet)
         return false;

@@ -118,27 +118,27 @@ static void judge_items(const struct resource_field *field, const json_t *value,
     }
 }
 
+/* What a value must be, where it is not: the words. */
 static const char *type_words(const struct resource_field *field, const json_t *value)
 {
-    switch (field->kind) {
-    case FIELD_NAME:
-    case FIELD_TEXT:
-    case FIELD_NOTE:
-    case FIELD_ID:
-    case FIELD_CHOICE:
-        return json_is_string(value) ? NULL : "a string";
-    case FIELD_BOOLEAN:
-        return json_is_boolean(value) ? NULL : "true or false";
-    case FIELD_INTEGER:
-        return json_is_integer(value) ? NULL : "an integer";
-    case FIELD_TEXTS:
-        return json_is_array(value) ? NULL : "an array of strings";
-    case FIELD_ARRAY:
-        return json_is_array(value) ? NULL : "an array";
-    case FIELD_OBJECT:
-        return json_is_object(value) ? NULL : "an object";
-    }
-    return "something else";
+    static const struct {
+        json_type type;
+        const char *words;
+    } kinds[] = {
+        [FIELD_NAME] = {JSON_STRING,  "a string"           },
+        [FIELD_TEXT] = {JSON_STRING,  "a string"           },
+        [FIELD_NOTE] = {JSON_STRING,  "a string"           },
+        [FIELD_ID] = {JSON_STRING,  "a string"           },
+        [FIELD_CHOICE] = {JSON_STRING,  "a string"           },
+        [FIELD_BOOLEAN] = {JSON_TRUE,    "true or false"      },
+        [FIELD_INTEGER] = {JSON_INTEGER, "an integer"         },
+        [FIELD_TEXTS] = {JSON_ARRAY,   "an array of strings"},
+        [FIELD_ARRAY] = {JSON_ARRAY,   "an array"           },
+        [FIELD_OBJECT] = {JSON_OBJECT,  "an object"          },
+    };
+    const json_type type = json_is_false(value) ? JSON_TRUE : json_typeof(value);
+
+    return type == kinds[field->kind].type ? NULL : kinds[field->kind].words;
 }
 
 static void judge_limits(const struct resource_field *field, const json_t *value,

@@ -300,7 +300,7 @@ static bool answer(struct writing *writing, unsigned status)
 static bool answer_written(struct writing *writing, unsigned status, struct fault *fault)
 {
     struct resource_change after = writing->change;
-    bool allowed;
+    bool allowed = false;
 
     if (!read_row(&after, &allowed, fault))
         return false;
@@ -355,7 +355,7 @@ static bool create(struct writing *writing, struct fault *fault)
 static bool lock_and_check(struct writing *writing, struct fault *fault)
 {
     struct resource_change *change = &writing->change;
-    bool allowed;
+    bool allowed = false;
 
     if (!lock_row(change, &allowed, fault))
         return false;
