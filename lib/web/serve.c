@@ -168,14 +168,19 @@ static bool announces_body(const FCGX_Request *connection)
     return length && *length && !text_equal(length, "0");
 }
 
+static void fastcgi_end(FCGX_Request *connection)
+{
+    connection->keepConnection = 0; /* whatever the web server wished: 00 decision 3 */
+    FCGX_Finish_r(connection);
+}
+
 static void fastcgi_release(void *sink)
 {
     FCGX_Request *connection = sink;
 
-    if (connection->envp && !announces_body(connection))
+    if (!announces_body(connection))
         close_at_once_if_read(connection);
-    connection->keepConnection = 0; /* whatever the web server wished: 00 decision 3 */
-    FCGX_Finish_r(connection);
+    fastcgi_end(connection);
 }
 
 static size_t cgi_read(void *source, uint8_t *into, size_t size)
@@ -227,7 +232,7 @@ void web_connection_serve(TALLOC_CTX *ctx, const struct web_host *host, FCGX_Req
     /* Where the connection breaks among the params, libfcgi takes those that came for all. */
     if (FCGX_Accept_r(connection) < 0 || FCGX_GetError(connection->in) != 0) {
         log_message(LOG_WARN, "a connection brought no whole FastCGI request");
-        fastcgi_release(connection);
+        fastcgi_end(connection); /* its params are those of an earlier one, or none */
         return;
     }
     const struct web_input input = {connection->envp, fastcgi_read, connection};

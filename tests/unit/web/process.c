@@ -214,6 +214,8 @@ Test(process, outlives_noise, .timeout = 60)
                                         "\001\004\377\377\377\377\377\377"};
     const pid_t worker = start(&stage, STDIN_FILENO, NULL);
 
+    /* What comes then must not be taken for the request before it. */
+    cr_expect_eq(ask(scratch, &stage, plain, (struct bytes){0}).status, 200);
     for (size_t i = 0; i < ARRAY_SIZE(noise); i++) {
         AUTO_FD fd = fastcgi_connect(stage.socket);
         cr_assert(fd >= 0);
