@@ -2,7 +2,8 @@
 """Runs the protocol tests, or those whose names hold one of the arguments; ends with a count.
 
 CERTCTL_TEST_PARTS=N: in N processes, each with a shared stack of its own, which take class after class
-from one queue. Most tests wait more than they work."""
+from one queue. Most tests wait more than they work.
+CERTCTL_TEST_SHORT: without the classes that say `long`, where no argument names any."""
 import os
 import subprocess
 import sys
@@ -100,6 +101,8 @@ def main(folder=HERE, name="protocol"):
     sys.path.insert(0, folder)
     found = list(flatten(unittest.defaultTestLoader.discover(folder, "test_*.py")))
     chosen = [t for t in found if not sys.argv[1:] or any(word in t.id() for word in sys.argv[1:])]
+    if os.environ.get("CERTCTL_TEST_SHORT") and not sys.argv[1:]:
+        chosen = [test for test in chosen if not getattr(type(test), "long", False)]
     by_class = {}
     for test in chosen:
         by_class.setdefault(type(test), []).append(test)

@@ -33,6 +33,7 @@ class Backup(unittest.TestCase):
     """One story, told once: the tests look at its parts. They run in the order of their names."""
 
     seconds = 240  # so that it begins first
+    long = True
 
     @classmethod
     def setUpClass(cls):

@@ -470,6 +470,8 @@ class Tree(HierarchyTest):
 class Killed(HierarchyTest):
     """kill -9 of the job at each of its steps, and what is left."""
 
+    long = True
+
     def setUp(self):
         self.stack.run("stop", *(name for name in ("tick-ca", "tick") if os.path.exists(os.path.join(self.stack.dir, "pid", name))))
         self.addCleanup(self.stack.run, "up")

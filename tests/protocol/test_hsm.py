@@ -99,6 +99,7 @@ HsmCompromise = same_tests(test_revocation.Compromise)
 class HsmLoad(HsmTest):
 
     seconds = 75
+    long = True
 
     def test_a_thousand_by_four_workers_and_two_signers(self):
         """04 section 18. No two serials are equal, and every certificate is of the token's CA."""

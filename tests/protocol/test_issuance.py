@@ -171,6 +171,8 @@ class Certificates(ProtocolTest):
 class Costs(ProtocolTest):
     """Two round trips and one commit at most for a POST that changes state (design section 3)."""
 
+    long = True
+
     def cost(self, answer):
         wanted = answer.headers["X-Request-ID"]
         found = []

@@ -470,6 +470,7 @@ class RealClients(ClientTest):
     """Clients of Debian prove by DNS, through hooks that write where our DNS server reads, and by TLS."""
 
     seconds = 60
+    long = True
 
     profile = "prof-proof-all"
 

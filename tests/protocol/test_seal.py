@@ -19,6 +19,7 @@ class Sealed(ProtocolTest):
     """A stack of its own: its passphrase changes."""
 
     seconds = 90
+    long = True
 
     @classmethod
     def setUpClass(cls):

@@ -15,6 +15,7 @@ from stack import Stack
 
 class Site(unittest.TestCase):
     seconds = 160  # so that it begins first
+    long = True
 
     @classmethod
     def setUpClass(cls):

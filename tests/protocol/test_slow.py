@@ -14,6 +14,7 @@ PIPELINED = 300  # with a small window, far more answers than all buffers on the
 
 
 class SlowClients(ProtocolTest):
+    long = True
 
     def connection(self, receive_bytes=None):
         """TLS by hand: http.client would read and write for us."""
