@@ -591,6 +591,7 @@ class Bypass(ApprovalTest):
     def test_bypass(self):
         w = self.wait_for_approval()
         self.stack.kill("certctl-job-job-processor")  # the one that waits for work holds the lock of the host
+        self.addCleanup(self.next_processor)
         self.run_job("job-processor", CERTCTL_APPROVAL_BYPASS="true")
         self.is_issued(w)
         self.assertEqual(self.audits(w.approval), ["approval_requested", "approval_bypassed"])
