@@ -25,8 +25,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!body || !ca_body_read(request, body, "iss-local", &order, &fault))
         return 0;
     AUTO(json_t) *row = ca_order_to_body(&order);
-    if (!ca_order_from_body(ctx, ca_order_kind_text(order.kind), row, &again, &fault))
+    if (!ca_order_from_body(ctx, ca_order_kind_text(order.kind), row, &again, &fault)) {
+        (void)ca_body_fault(&fault);
+        assert(fault.reason != REASON_NONE);
         return 0;
+    }
     AUTO(json_t) *same = ca_order_to_body(&again);
     assert(json_equal(row, same));
     assert(ca_order_wish(ctx, &again, (struct bytes){0}, 0, 0).subject_count <= 22);
