@@ -211,8 +211,8 @@ static bool pkcs12_make(struct request *request, const struct export *export, co
 bool api_export_pkcs12(struct request *request, struct response *response, struct fault *fault)
 {
     struct export export = {0};
-    const char *password;
-    struct bytes file;
+    const char *password = NULL;
+    struct bytes file = {0};
 
     if (!password_read(request, &password, fault))
         return false;
