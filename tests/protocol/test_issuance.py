@@ -157,14 +157,16 @@ class Certificates(ProtocolTest):
         self.assertEqual(kept, "1")
 
     def test_thrown_away_signatures_are_entered_as_revoked(self):
-        """Every signature in the signer's log is a version, a CA or a discarded entry."""
+        """Every signature of a race is a version or a discarded entry. Those of other tests may have lost their asker."""
+        end = os.path.getsize(self.stack.signer_log)
         self.race("thrown-away.example.org")
         with open(self.stack.signer_log, encoding="utf-8") as source:
+            source.seek(end)
             serials = {entry["serial"] for entry in map(json.loads, source)
                        if entry.get("kind") == "sign-leaf" and entry.get("serial")}
         known = {row[0] for row in self.stack.sql("SELECT serial_number FROM certificate_versions UNION "
                                                   "SELECT serial_number FROM certificate_revocations WHERE source = 'discarded'")}
-        self.assertGreater(len(serials), 10)
+        self.assertTrue(serials)
         self.assertEqual(serials - known, set())
 
 
