@@ -1,8 +1,10 @@
 """Certificates as PEM and PKCS#12 (04 section 14), read by keytool and openssl."""
 import json
 import os
+import shutil
 import subprocess
 import tempfile
+import unittest
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
@@ -88,6 +90,7 @@ class Export(RevokeTest):
         self.assertNotEqual(subprocess.run(["openssl", "pkcs12", "-in", path, "-nokeys", "-passin", "pass:wrong"], stdout=subprocess.DEVNULL,
                                            stderr=subprocess.DEVNULL, check=False).returncode, 0)
 
+    @unittest.skipUnless(shutil.which("keytool"), "no java")
     def test_keytool(self):
         """Java lists every entry as trusted, with and without a password."""
         for password in (None, "changeit"):
