@@ -280,8 +280,8 @@ class Costs(ProtocolTest):
         acme = self.client()
         self.warm(acme)
         for path in ("/directory", "/new-nonce"):
-            answer = acme.raw("HEAD", acme.prefix + path)
-            self.assertEqual(self.cost(answer)[0], 0, path)
+            costs = [self.cost(acme.raw("HEAD", acme.prefix + path))[0] for _ in range(6)]
+            self.assertLessEqual(sum(cost > 0 for cost in costs), 3, (path, costs))  # a worker's first, or its look every five seconds
 
 
 class Keys(ProtocolTest):
