@@ -237,8 +237,8 @@ class Revocations(RevocationTest):
         version = self.stack.sql("SELECT id, certificate_id, ca_id, not_after FROM certificate_versions "
                                  f"WHERE serial_number = '{serial}'")[0]
         self.stack.sql("INSERT INTO ocsp_response_cache (issuer_id, serial_hex, response_der, cert_status, this_update, next_update) "
-                       f"VALUES ('iss-local', '{serial}', '', 'good', now(), now()), "
-                       "('iss-local', 'abc', '', 'good', now(), now()) ON CONFLICT DO NOTHING")
+                       f"VALUES ('iss-local', '{serial}', '', 'good', now(), now() + interval '1 hour'), "
+                       "('iss-local', 'abc', '', 'good', now(), now() + interval '1 hour') ON CONFLICT DO NOTHING")
         built = self.stack.value(f"SELECT crl_number FROM ca_instances WHERE id = '{version[2]}'")
         answer = acme.revoke(leaf.public_bytes(DER), 3)
         self.assertEqual(answer.status, 200, answer)
