@@ -174,11 +174,11 @@ static int check_statements(struct admin *admin, const struct noun *noun)
 
 static int run(const struct noun *noun, const struct verb *verb, int argc, char **argv)
 {
+    settings_load_or_exit(&settings); /* first: nothing is owned yet where it exits */
     AUTO(TALLOC_CTX) *ctx = talloc_new(NULL);
     struct admin admin = {.ctx = ctx, .settings = &settings, .actor = person(ctx)};
     struct fault fault = {0};
 
-    settings_load_or_exit(&settings);
     if (!settle_user(noun, settings.state_dir, &fault))
         return admin_failed(&fault);
     open_database(&admin, noun);

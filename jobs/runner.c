@@ -397,10 +397,10 @@ static void confine(const struct runner *runner)
 
 static int run_to_end(struct runner *runner)
 {
+    settings_load_or_exit(&settings); /* first: nothing is owned yet where it exits */
     AUTO(TALLOC_CTX) *ctx = talloc_new(NULL);
     const struct job *job = runner->job;
 
-    settings_load_or_exit(&settings);
     runner->run.settings = &settings;
     runner->run.host = host_name(ctx, runner);
     runner->run.limit = runner->options.limit;

@@ -426,10 +426,10 @@ static void confine(void)
 
 static int run(struct tick *tick)
 {
+    settings_load_or_exit(&settings); /* first: nothing is owned yet where it exits */
     AUTO(TALLOC_CTX) *ctx = talloc_new(NULL);
     int status;
 
-    settings_load_or_exit(&settings);
     tick->until_us = clock_monotonic_us() + tick->for_ms * 1000;
     fill_places(ctx, tick);
     open_database(ctx, tick);
