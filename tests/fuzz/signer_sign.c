@@ -5,7 +5,6 @@
 
 #include "core/auto.h"
 #include "pki/certificate.h"
-#include "pki/csr.h"
 #include "rig_data.h"
 #include "signer_rig.h"
 
@@ -37,6 +36,17 @@ static void assert_leaf(TALLOC_CTX *ctx, struct bytes der)
            X509_get_extended_key_usage(leaf->x509) == UINT32_MAX);
 }
 
+/* OpenSSL takes it and its own signature. Our own reader is for requests for leaves, and stricter:
+ * a CA's name may mix scripts. */
+static void assert_csr(struct bytes der)
+{
+    const unsigned char *at = der.data;
+    AUTO(X509_REQ) *made = d2i_X509_REQ(NULL, &at, (long)der.size);
+
+    assert(made && at == der.data + der.size);
+    assert(X509_REQ_verify(made, X509_REQ_get0_pubkey(made)) == 1);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     AUTO(TALLOC_CTX) *ctx = talloc_new(NULL);
@@ -54,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         (request.kind == SIGNER_SIGN_LEAF || request.kind == SIGNER_SIGN_OCSP_RESPONDER))
         assert_soon(ctx, outcome.reply.der);
     if (outcome.ok && request.kind == SIGNER_SIGN_CSR)
-        assert(csr_from_der(ctx, outcome.reply.der, false, &fault));
+        assert_csr(outcome.reply.der);
     if (outcome.ok && request.kind == SIGNER_SIGN_LEAF)
         assert_leaf(ctx, outcome.reply.der);
     return 0;
