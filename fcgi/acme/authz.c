@@ -8,6 +8,7 @@
 #include "core/json.h"
 #include "core/memory.h"
 #include "fcgi/acme/acme.h"
+#include "net/challenge_type.h"
 
 #include "core/banned.h"
 
@@ -52,25 +53,14 @@ STATEMENT(
 struct text_list acme_challenge_types(TALLOC_CTX *ctx, const struct acme_profile *profile,
                                       const char *identifier_type, bool wildcard)
 {
-    static const struct {
-        const char *type;
-        bool plain;
-        bool wildcard;
-        bool ip;
-    } proofs[] = {
-        {"http-01",        true, false, true },
-        {"dns-01",         true, true,  false},
-        {"tls-alpn-01",    true, false, true },
-        {"dns-account-01", true, true,  false},
-    };
-    const bool ip = text_equal(identifier_type, "ip");
     struct text_list types = {0};
 
-    for (size_t i = 0; i < ARRAY_SIZE(proofs); i++) {
-        const bool fits = ip ? proofs[i].ip : wildcard ? proofs[i].wildcard : proofs[i].plain;
+    for (size_t i = 0; i < challenge_type_count; i++) {
+        const struct challenge_type *type = &challenge_types[i];
 
-        if (fits && text_list_has(&profile->challenge_types, proofs[i].type))
-            text_list_add(ctx, &types, proofs[i].type);
+        if (challenge_type_proves(type, identifier_type, wildcard) &&
+            text_list_has(&profile->challenge_types, type->name))
+            text_list_add(ctx, &types, type->name);
     }
     return types;
 }

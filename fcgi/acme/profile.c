@@ -7,6 +7,7 @@
 #include "fcgi/acme/acme.h"
 #include "fcgi/acme/worker.h"
 #include "net/caa_record.h"
+#include "net/challenge_type.h"
 
 #include "core/banned.h"
 
@@ -43,8 +44,15 @@ static const struct member settings_members[] = {
     {"caa",                MEMBER_TEXT,    OPTIONAL, AT(acme_settings, caa)               },
 };
 
-/* 01 section 4.2: dns-account-01 must be asked for. */
-static const char default_challenges[] = "http-01,dns-01,tls-alpn-01";
+static struct text_list default_challenges(TALLOC_CTX *ctx)
+{
+    struct text_list types = {0};
+
+    for (size_t i = 0; i < challenge_type_count; i++)
+        if (challenge_types[i].by_default)
+            text_list_add(ctx, &types, challenge_types[i].name);
+    return types;
+}
 
 static bool settings_read(struct acme_profile *profile, const char *text, struct fault *fault)
 {
@@ -53,7 +61,7 @@ static bool settings_read(struct acme_profile *profile, const char *text, struct
         .allow_single_label = true,
         .authz_reuse = true,
         .identifier_types = text_split(profile, "dns,ip", ','),
-        .challenge_types = text_split(profile, default_challenges, ','),
+        .challenge_types = default_challenges(profile),
     };
     AUTO(json_t) *json = json_parse_object(bytes_of_text(text), INTERNAL,
                                            "the profile's ACME settings", fault);

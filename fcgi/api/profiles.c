@@ -8,6 +8,7 @@
 #include "pki/der.h"
 #include "pki/profile.h"
 #include "pki/spiffe.h"
+#include "profile_acme.h"
 
 #include "core/banned.h"
 
@@ -28,6 +29,7 @@ static const char *const members[] = {
     "must_staple",
     "required_csr_attributes",
     "acme_auth_mode",
+    "acme",
     "requires_approval",
     "enabled",
     "issuer_id",
@@ -195,6 +197,8 @@ static const struct resource_field fields[] = {
     FIELD("required_csr_attributes", TEXTS, .most = LIST_MOST, .fallback = "[]"),
     FIELD("acme_auth_mode", CHOICE, .choices = "trust_authenticated|challenge",
           .fallback = "\"trust_authenticated\""),
+    FIELD("acme", OBJECT, .flags = FIELD_NULLABLE | FIELD_ELSEWHERE, .column = PROFILE_ACME_STORED,
+          .check = profile_acme_check),
     FIELD("requires_approval", BOOLEAN, .fallback = "false"),
     FIELD("issuer_id", ID, .flags = FIELD_NULLABLE, .refers = "issuer"),
     FIELD("default_validity_days", INTEGER, .flags = FIELD_NULLABLE, .least = 1, .most = 36500),
@@ -229,6 +233,7 @@ static void adapt(const struct request *request, enum resource_verb verb, json_t
     }
     if (verb == RESOURCE_CREATE && (!mode || json_is_null(mode)))
         json_set_text(body, "acme_auth_mode", request->settings->acme_default_auth_mode);
+    profile_acme_adapt(request, body);
 }
 
 static void check(const struct resource_change *change, struct fault_list *problems)
@@ -245,6 +250,7 @@ static void check(const struct resource_change *change, struct fault_list *probl
     if (short_lived && json_is_true(json_object_get(row, "must_staple")))
         fault_list_add(problems, INPUT_INVALID, "must_staple",
                        "must_staple cannot be combined with allow_short_lived");
+    profile_acme_check_mode(row, problems);
 }
 
 static bool wait_for_approval(const struct resource_change *change, struct response *response,
@@ -313,10 +319,10 @@ static const struct resource_write writes = {
     .constraint_count = ARRAY_SIZE(constraints),
     .actions = {[RESOURCE_CREATE] = "create_profile",
                 [RESOURCE_UPDATE] = "update_profile",
-                [RESOURCE_DELETE] = "delete_profile"                              },
+                [RESOURCE_DELETE] = "delete_profile"                                           },
     .category = "config",
     .audit_type = "certificate_profile",
-    .hooks = {.adapt = adapt,                       .check = check, .gate = gate},
+    .hooks = { .adapt = adapt,                      .check = check, .gate = gate, .after = profile_acme_store},
 };
 
 static const struct resource_sort sorts[] = {

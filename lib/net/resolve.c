@@ -8,7 +8,7 @@
 
 #include "core/auto.h"
 #include "core/memory.h"
-#include "net/guard.h"
+#include "net/forwarder.h"
 
 #include "core/banned.h"
 
@@ -81,24 +81,6 @@ static bool set_async(struct resolver *resolver, struct fault *fault)
     return true;
 }
 
-/* "192.0.2.1:5353" and "[2001:db8::1]:53" as libunbound writes them, "192.0.2.1@5353". */
-static char *forwarder_address(TALLOC_CTX *ctx, const char *text)
-{
-    const bool bracketed = text[0] == '[';
-    const char *host = text + (bracketed ? 1 : 0);
-    const size_t length = strcspn(host, bracketed ? "]" : ":");
-    const char *rest = host + length + (bracketed && host[length] ? 1 : 0);
-    const char *address = mem_text_n(ctx, host, length);
-    struct net_address numeric;
-    int64_t port = 53;
-
-    if (!net_address_from_text(address, &numeric) || numeric.v6 != bracketed)
-        return NULL;
-    if (*rest && (*rest != ':' || !text_to_integer(rest + 1, 1, 65535, &port)))
-        return NULL;
-    return mem_printf(ctx, "%s@%d", address, (int)port); /* 65535 at most */
-}
-
 static bool forward(struct resolver *resolver, const char *setting, const char *text,
                     struct fault *fault)
 {
@@ -143,7 +125,7 @@ static bool choose_servers(struct resolver *resolver, const char *setting,
         const int error = ub_ctx_resolvconf(resolver->unbound, NULL);
         return error == 0 || failed(fault, "resolv.conf", error);
     }
-    if (forwarders->count == 1 && text_equal(forwarders->items[0], "recursive"))
+    if (forwarders->count == 1 && text_equal(forwarders->items[0], FORWARDER_RECURSIVE))
         return true;
     for (size_t i = 0; i < forwarders->count; i++)
         if (!forward(resolver, setting, forwarders->items[i], fault))

@@ -109,6 +109,7 @@ SELECT p.id::text AS id, p.name::text AS name, p.enabled, p.created_at, p.update
             p.allowed_ekus, p.required_san_patterns, p.spiffe_uri_pattern, p.allow_short_lived,
             p.must_staple, nullif(p.required_csr_attributes, '[]') AS required_csr_attributes,
             nullif(p.acme_auth_mode, '') AS acme_auth_mode,
+            (SELECT s.settings FROM acme_profile_settings s WHERE s.profile_id = p.id) AS acme,
             nullif(p.requires_approval, false) AS requires_approval, p.enabled, p.issuer_id,
             p.default_validity_days, p.policy_oids, p.allowed_uri_patterns, p.allowed_san_types,
             p.allow_wildcards, p.allow_sha1_csr, p.subject_policy, p.enroll_owner_id,

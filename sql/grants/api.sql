@@ -3,7 +3,7 @@
 GRANT SELECT ON api_certificates, api_certificate_versions, api_issuers, api_profiles, api_approvals TO certctl_api;
 -- What the API writes, it reads under the row's lock: these tables' columns, all of which the views
 -- show.
-GRANT SELECT, INSERT, UPDATE, DELETE ON certificate_profiles TO certctl_api;
+GRANT SELECT, INSERT, UPDATE, DELETE ON certificate_profiles, acme_profile_settings TO certctl_api;
 GRANT SELECT ON role_permissions, permissions TO certctl_api;
 GRANT EXECUTE ON FUNCTION approval_decide, approval_open_edit TO certctl_api;
 GRANT EXECUTE ON FUNCTION auth_admit, api_time, json_pick, api_redact TO certctl_api;

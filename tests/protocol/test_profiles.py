@@ -130,6 +130,29 @@ class Writes(ProfileTest):
          "invalid spiffe_uri_pattern: the trust domain is not 1 to 255 of a-z 0-9 . _ -"),
         ({"spiffe_uri_pattern": "spiffe://d/**/a"}, "spiffe_uri_pattern", "invalid spiffe_uri_pattern: ** may only be the last segment"),
         ({"enabled": 1}, "enabled", "enabled must be true or false"),
+        *((({"acme": acme}, field, text)) for acme, field, text in (
+            ([], "acme", "acme must be an object"),
+            ({"eab_required": 1}, "acme.eab_required", "acme.eab_required must be true or false"),
+            ({"allow_wildcard": "no"}, "acme.allow_wildcard", "acme.allow_wildcard must be true or false"),
+            ({"challenge_types": "http-01"}, "acme.challenge_types", "acme.challenge_types must be an array of strings"),
+            ({"challenge_types": []}, "acme.challenge_types", "acme.challenge_types must name at least one type"),
+            ({"challenge_types": ["http-01", "dns-persist-01"]}, "acme.challenge_types",
+             'acme.challenge_types[1]: "dns-persist-01" is none of http-01, dns-01, tls-alpn-01, dns-account-01'),
+            ({"identifier_types": []}, "acme.identifier_types", "acme.identifier_types must name at least one type"),
+            ({"identifier_types": ["dns", "email"]}, "acme.identifier_types", 'acme.identifier_types[1]: "email" is none of dns, ip'),
+            ({"caa": "maybe"}, "acme.caa", 'acme.caa must be "on" or "off" or "inherit"'),
+            ({"resolver": "192.0.2.1:53,dns.example"}, "acme.resolver", 'acme.resolver: "dns.example" is not an address and a port, nor recursive'),
+            ({"resolver": "192.0.2.1:65536"}, "acme.resolver", 'acme.resolver: "192.0.2.1:65536" is not an address and a port, nor recursive'),
+            ({"resolver": ","}, "acme.resolver", 'acme.resolver: "" is not an address and a port, nor recursive'),
+            ({"preauthorization": True}, "acme.preauthorization", "acme.preauthorization is not offered by this server"),
+            ({"selectable_profiles": ["prof-x"]}, "acme.selectable_profiles", "acme.selectable_profiles is not offered by this server"),
+            ({"perspectives_required": 1}, "acme.perspectives_required", "acme.perspectives_required is not offered by this server"),
+            ({"perspectives_required": 17}, "acme.perspectives_required", "acme.perspectives_required must be between 0 and 16, got 17"),
+            ({"eab": True}, "acme", 'acme has no member "eab"'))),
+        ({"acme_auth_mode": "challenge", "acme": {"challenge_types": ["dns-01"], "identifier_types": ["dns", "ip"]}}, "acme.identifier_types",
+         'acme.identifier_types[1]: "ip" cannot be proved by any of acme.challenge_types'),
+        ({"acme_auth_mode": "challenge", "acme": {"challenge_types": ["http-01", "tls-alpn-01"], "allow_wildcard": True}}, "acme.allow_wildcard",
+         "acme.allow_wildcard: a wildcard cannot be proved by any of acme.challenge_types"),
         ({"max_validity_days": -1}, "max_ttl_seconds", "max_ttl_seconds cannot be negative"),
     )
 
@@ -201,6 +224,52 @@ class Writes(ProfileTest):
         self.assertNotIn("policy_oids", answer.json)
         self.assertEqual((answer.json["must_staple"], answer.json["default_validity_days"]), (False, 7))
 
+    def test_acme_settings(self):
+        """POST and PUT say all of them, PATCH some, null none; the diff tells what changed."""
+        everything = {"eab_required": True, "challenge_types": ["dns-01", "dns-account-01"], "identifier_types": ["dns"], "allow_wildcard": True,
+                      "allow_single_label": False, "preauthorization": False, "authz_reuse": False, "caa": "on", "selectable_profiles": [],
+                      "resolver": "192.0.2.53:5353, [2001:db8::53]", "require_mtls": False, "perspectives_required": 0}
+        body = self.new(acme_auth_mode="challenge", acme={**everything, "resolver": None})
+        del everything["resolver"]
+        path = f"/profiles/{body['id']}"
+        self.assertEqual(body["acme"], everything)
+        self.assertEqual(self.send("PUT", path, body).headers["ETag"], f'"{body["id"]}.1"', "what repeats what is stored changes nothing")
+        patched = self.send("PATCH", path, {"acme": {"caa": None, "resolver": "recursive"}}, If_Match=f'"{body["id"]}.1"')
+        self.assertEqual((patched.status, patched.headers["ETag"]), (200, f'"{body["id"]}.2"'), patched)
+        wanted = {key: value for key, value in {**everything, "resolver": "recursive"}.items() if key != "caa"}
+        self.assertEqual(patched.json["acme"], wanted)
+        self.assertEqual(self.events(body["id"])[-1][::3],
+                         ("update_profile", {"changes": [{"field": "acme", "before": everything, "after": wanted}]}))
+        late = self.send("PATCH", path, {"acme": {"caa": "off"}}, If_Match=f'"{body["id"]}.1"')
+        self.assertRefused(late, 412, "precondition_failed")
+        mode = self.send("PATCH", path, {"acme": {"challenge_types": ["http-01"], "allow_wildcard": None, "identifier_types": ["ip"]}})
+        self.assertEqual(mode.json["acme"]["identifier_types"], ["ip"], mode)
+        self.assertProblems(self.send("PATCH", path, {"acme": {"challenge_types": ["dns-01"]}}),
+                            ("acme.identifier_types", 'acme.identifier_types[0]: "ip" cannot be proved by any of acme.challenge_types'))
+        replaced = self.send("PUT", path, {"acme": {"eab_required": True}})
+        self.assertEqual(replaced.json["acme"], {"eab_required": True}, "PUT replaces what it names")
+        self.assertEqual(self.send("PUT", path, {"acme": None}).json["acme"], {"eab_required": True}, "and keeps what it does not")
+        cleared = self.send("PATCH", path, {"acme": None})
+        self.assertNotIn("acme", cleared.json)
+        self.assertEqual(self.stack.value(f"SELECT count(*) FROM acme_profile_settings WHERE profile_id = '{body['id']}'"), "0")
+        self.send("PUT", path, {"acme": {}})
+        self.assertEqual(self.send("DELETE", path).status, 204, "settings go with their profile")
+
+    def test_responders_follow_the_acme_settings(self):
+        """Within the five seconds for which a worker remembers a profile."""
+        path = f"/profiles/{self.new(issuer_id='iss-local')['id']}"
+        profile = path.rsplit("/", 1)[1]
+        first = self.client(profile)
+        self.assertEqual(first.order("printer").status, 201, "a single label is allowed until it is forbidden")
+        self.assertEqual(self.send("PATCH", path, {"acme": {"allow_single_label": False, "identifier_types": ["dns"]}}).status, 200)
+        refused = []
+
+        def refuses():
+            refused[:] = [first.order("printer")]
+            return refused[0].status != 201
+        self.stack.wait(refuses, what="single labels are refused")
+        self.assertProblem(refused[0], 400, "rejectedIdentifier")
+
     def test_ignored_members(self):
         lenient = self.send("POST", "/profiles", {"name": f"i {uuid.uuid4()}", "created_at": "2020-01-01T00:00:00Z", "Name": "x",
                                                   "renewal_window_days": 3, "a\r\nSet-Cookie: x": 1, "zero": None})
@@ -259,6 +328,10 @@ class Writes(ProfileTest):
         self.stack.sql(f"INSERT INTO renewal_policies (id, name, renewal_window_days, certificate_profile_id) VALUES ('rp-{body['id']}', '{body['id']}', 3, "
                        f"'{self.new(id=body['id'])['id']}')")
         self.assertRefused(self.send("DELETE", path), 409, "in_use", "Cannot delete profile: renewal policies still name it")
+        named = f"/profiles/{self.new()['id']}"
+        self.stack.sql("INSERT INTO issuance_approval_requests (id, approval_kind, profile_id, requested_by, state, decided_by, decided_at, payload, base_row_version) "
+                       f"VALUES ('ar-{uuid.uuid4()}', 'profile_edit', '{named.rsplit('/', 1)[1]}', 'somebody', 'rejected', 'another', now(), '{{}}', 1)")
+        self.assertRefused(self.send("DELETE", named), 409, "in_use", "Cannot delete profile: approvals still refer to it")
 
     def test_permissions(self):
         body = self.new()
