@@ -67,6 +67,14 @@ class ClientTest(ProtocolTest):
         self.assertEqual(self.stack.sql(f"SELECT reason FROM certificate_revocations WHERE serial_number = '{self.serial(path)}'"), [[reason]])
         self.assertEqual(self.certificate(path)[1], "Revoked")
 
+    def assertProvedBy(self, kind, *names):
+        """Each of these, the wildcard too, by this type alone."""
+        for name in names:
+            rows = self.stack.sql("SELECT DISTINCT c.type FROM acme_challenges c JOIN acme_authorizations z USING (authz_id) "
+                                  f"WHERE c.status = 'valid' AND z.identifier->>'value' = '{name.removeprefix('*.')}' "
+                                  f"AND z.wildcard = {'true' if name.startswith('*.') else 'false'}")
+            self.assertEqual(rows, [[kind]], name)
+
     def certbot(self, *arguments):
         return self.run_client("certbot", *arguments, "--server", self.directory(), "--config-dir", f"{self.home}/config",
                                "--work-dir", f"{self.home}/work", "--logs-dir", f"{self.home}/logs", "--non-interactive",

@@ -492,14 +492,6 @@ class RealClients(ClientTest):
         os.chmod(path, 0o755)
         return path
 
-    def assertProvedBy(self, kind, *names):
-        """Each of these, the wildcard too, by this type alone."""
-        for name in names:
-            rows = self.stack.sql("SELECT DISTINCT c.type FROM acme_challenges c JOIN acme_authorizations z USING (authz_id) "
-                                  f"WHERE c.status = 'valid' AND z.identifier->>'value' = '{name.removeprefix('*.')}' "
-                                  f"AND z.wildcard = {'true' if name.startswith('*.') else 'false'}")
-            self.assertEqual(rows, [[kind]], name)
-
     def lego(self, *arguments):
         self.run_client("lego", "--server", self.directory(), "--accept-tos", "--email", "a@example.org", "--path", f"{self.home}/lego",
                         *arguments, "run", LEGO_CA_CERTIFICATES=self.stack.root_pem,
