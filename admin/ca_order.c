@@ -15,7 +15,8 @@
 #define FILE_MAX 65536
 
 /* $1 CA. */
-STATEMENT(ca_issuer_of, "SELECT issuer_id, key_algorithm FROM ca_instances WHERE id = $1::text");
+STATEMENT(ca_issuer_of, "SELECT issuer_id, key_algorithm, state, facts_close_due IS NULL AS closed "
+                        "FROM ca_instances WHERE id = $1::text");
 
 /* $1 request. */
 STATEMENT(ca_key_of_request, "SELECT issuer_id, key_ref FROM ca_requests "
@@ -32,6 +33,8 @@ struct options {
     const char *csr_file;
     const char *request_id;
     struct ca_order order;
+    bool retired; /* the CA that the order names */
+    bool closed;  /* and its signer has been told */
 };
 
 enum option_kind { OPTION_TEXT, OPTION_INTEGER, OPTION_LIST, OPTION_FLAG };
@@ -163,6 +166,8 @@ static bool find_issuer(struct admin *admin, struct options *options, struct fau
         return fault_set(fault, RESOURCE_UNKNOWN, "ca_id", "there is no CA %s",
                          text_quote(admin->ctx, options->order.ca_id ? options->order.ca_id : ""));
     options->issuer_id = row_text(rows, 0, "issuer_id");
+    options->retired = text_equal(row_text(rows, 0, "state"), "retired");
+    options->closed = row_bool(rows, 0, "closed");
     if (options->order.kind == CA_RENEW && !options->order.algorithm)
         options->order.algorithm = row_text(rows, 0, "key_algorithm");
     return true;
@@ -188,6 +193,18 @@ static bool complete(struct admin *admin, struct options *options, struct fault 
     return true;
 }
 
+/* Retired by the API, or before: there is nothing to ask for, and asking twice is no mistake. */
+static int retired_already(struct admin *admin, const struct options *options)
+{
+    (void)fprintf(stderr, "certctl-admin: %s is retired already%s\n", options->order.ca_id,
+                  options->closed ? ", and its signer signs no certificate with it"
+                                  : "; certctl-job-ca-hierarchy has not told its signer yet");
+    if (options->closed)
+        return EX_OK;
+    db_wake(admin->db, "ca-hierarchy");
+    return EX_TEMPFAIL;
+}
+
 /* What must be in a body is checked by the code that the job uses. */
 static int order_verb(struct admin *admin, enum ca_order_kind kind, int argc, char **argv)
 {
@@ -205,6 +222,8 @@ static int order_verb(struct admin *admin, enum ca_order_kind kind, int argc, ch
         return admin_misused(ca_verbs, ca_verbs_count, argv[0]);
     if (!complete(admin, &options, &fault))
         return admin_failed(&fault);
+    if (kind == CA_RETIRE && options.retired)
+        return retired_already(admin, &options);
     AUTO(json_t) *body = ca_order_to_body(&options.order);
     if (!ca_order_from_body(admin->ctx, ca_order_kind_text(kind), body, &checked, &fault))
         return admin_failed(&fault);

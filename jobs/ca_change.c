@@ -17,8 +17,8 @@ STATEMENT(ca_single_active,
           "EXISTS (SELECT 1 FROM ca_instances WHERE issuer_id = i.id) AS has_some "
           "FROM issuers i WHERE i.id = $1::text");
 
-/* $1 CA, $2 from, $3 to. */
-STATEMENT(ca_instance_move, "UPDATE ca_instances SET state = $3::text "
+/* $1 CA, $2 from, $3 to. Another one issues in its place. */
+STATEMENT(ca_instance_move, "UPDATE ca_instances SET state = $3::text, superseded_at = now() "
                             "WHERE id = $1::text AND state = $2::text");
 /* As above. */
 STATEMENT(ca_row_move, "UPDATE intermediate_cas SET state = $3::text "
@@ -292,22 +292,7 @@ bool ca_renew(const struct ca_work *work, const struct ca_order *order, struct f
     return false;
 }
 
-/* retire: first no new certificates, then none at all. */
-
-/* In the transaction, so that the rows follow when the facts are written; killed in between, the CA
- * signs no certificate, and the next run stores it. */
-static bool close_facts(const struct ca_work *work, const struct held_ca *ca, struct fault *fault)
-{
-    const struct ca_facts_wish facts = {
-        .ca_id = ca->id,
-        .certificate_der = ca->certificate->der,
-        .max_leaf_days = 1,
-        .retired = true,
-    };
-    struct signer_reply reply;
-
-    return ca_write_facts(work, ca->key_ref, ca_facts_text(work->ctx, &facts), &reply, fault);
-}
+/* retire: first no new CAs below, then no certificates at all. ca_close.c tells the signer. */
 
 struct retirement {
     const struct held_ca *ca;
@@ -334,7 +319,6 @@ static bool store_retirement(const struct ca_work *work, void *arg, struct fault
     const char *state;
 
     return lifecycle_ca_retire(work->ctx, work->run->db, &wanted, &asker, &state, fault) &&
-           (!text_equal(state, "retired") || close_facts(work, ca, fault)) &&
            ca_store_done(work, ca->intermediate_id, ca->key_ref, NULL, fault);
 }
 

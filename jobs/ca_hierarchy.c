@@ -7,6 +7,7 @@
 
 #include "ca_bootstrap.h"
 #include "ca_carry_out.h"
+#include "ca_close.h"
 #include "ca_load.h"
 
 #include "core/banned.h"
@@ -171,7 +172,7 @@ static bool work(struct job_run *run, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
 
-    if (!ca_load(run, fault) || !expire(run, fault))
+    if (!ca_close(run, fault) || !ca_load(run, fault) || !expire(run, fault))
         return false;
     struct rows *rows = db_query(scratch, run->db, &ca_requests_waiting, fault,
                                  INTEGER(job_batch(run, BATCH)));
@@ -187,7 +188,7 @@ static bool work(struct job_run *run, struct fault *fault)
         if (done)
             say_done(run, id);
     }
-    return true;
+    return ca_close(run, fault); /* what these requests retired */
 }
 
 static const struct confine_path confine_paths[] = {

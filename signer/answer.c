@@ -287,6 +287,7 @@ static const struct {
     {SIGNER_FORGET,              answer_forget             },
     {SIGNER_FACTS,               answer_facts              },
     {SIGNER_CRL_FLOOR,           answer_crl_floor          },
+    {SIGNER_CLOSE,               answer_close              },
 };
 
 bool answer_request(struct call *call, struct fault *fault)

@@ -56,6 +56,15 @@ static bool cut_path_len(const struct ca_facts *parent, struct ca_wish *wish, st
     return true;
 }
 
+/* A key without facts signs its own certificate; one whose CA is retired does not. */
+static bool key_may_sign(struct call *call, const struct key *key, struct fault *fault)
+{
+    struct fault none = {0};
+    const struct ca_facts *facts = key_store_facts(call->signer->keys, key, &none);
+
+    return !facts || ca_may_sign(facts, fault);
+}
+
 static bool sign_root(struct call *call, struct fault *fault)
 {
     const struct ca_wish *wish = &call->request->ca;
@@ -65,7 +74,7 @@ static bool sign_root(struct call *call, struct fault *fault)
     if (!call->request->key_ref)
         return fault_set(fault, SIGNER_MESSAGE, "key_ref", "key_ref is missing");
     struct key *key = key_store_find(call->signer->keys, call->request->key_ref, fault);
-    if (!key)
+    if (!key || !key_may_sign(call, key, fault))
         return false;
     if (!bytes_equal(wish->spki, key->spki))
         return fault_set(fault, SIGNER_REFUSED, "spki",
@@ -129,19 +138,71 @@ bool answer_forget(struct call *call, struct fault *fault)
            key->driver->forget(key, fault);
 }
 
+static bool write_facts(struct call *call, const struct key *key, struct bytes text,
+                        struct fault *fault)
+{
+    const char *path = mem_printf(call->ctx, "%s" FACTS_ENDING, key->beside);
+
+    return record_key(call, key, "facts_sha256", text, fault) &&
+           safe_file_write(path, text, true, fault);
+}
+
+/* Whoever may close a CA by the API must not be undone from there: what opens it again is a hand on
+ * this host that takes the file away. Facts that cannot be read allow nothing, new ones may. */
+static bool keep_closed(struct call *call, const struct key *key, const struct ca_facts *wanted,
+                        struct fault *fault)
+{
+    struct fault unreadable = {0};
+    const struct ca_facts *now = key_store_facts(call->signer->keys, key, &unreadable);
+
+    return !now || !now->retired || wanted->retired ||
+           fault_set(fault, SIGNER_REFUSED, "facts",
+                     "the CA is retired: its facts are not opened again");
+}
+
 bool answer_facts(struct call *call, struct fault *fault)
 {
     const struct bytes text = bytes_of_text(call->request->facts_json);
     const struct key *key = key_store_find(call->signer->keys, call->request->key_ref, fault);
+    const struct ca_facts *wanted = key ? ca_facts_from_json(
+                                              call->ctx, text, key,
+                                              call->signer->settings.signer_max_leaf_days, fault)
+                                        : NULL;
 
-    if (!key || !ca_facts_from_json(call->ctx, text, key,
-                                    call->signer->settings.signer_max_leaf_days, fault))
+    if (!wanted || !keep_closed(call, key, wanted, fault))
         return false;
-    const char *path = mem_printf(call->ctx, "%s" FACTS_ENDING, key->beside);
     call->reply->key_ref = key->reference;
     call->reply->spki = key->spki;
-    return record_key(call, key, "facts_sha256", text, fault) &&
-           safe_file_write(path, text, true, fault);
+    return write_facts(call, key, text, fault);
+}
+
+/* The same facts, and `retired`: lists and responders of the CA go on within their ceilings. */
+static bool close_facts(struct call *call, const struct key *key, struct fault *fault)
+{
+    const char *path = mem_printf(call->ctx, "%s" FACTS_ENDING, key->beside);
+    uint8_t *text = mem_array(call->ctx, uint8_t, FACTS_FILE_MAX);
+    struct file_stamp stamp;
+    size_t size;
+
+    if (!safe_file_read("facts file", path, &stamp, text, FACTS_FILE_MAX, &size, fault))
+        return false;
+    const char *closed = ca_facts_closed(call->ctx, (struct bytes){text, size}, fault);
+    return closed && write_facts(call, key, bytes_of_text(closed), fault);
+}
+
+/* 04 section 5.5: stricter alone, so it needs no approval. Facts of another certificate of the key
+ * are not this CA's; without its own it signs nothing anyway. */
+bool answer_close(struct call *call, struct fault *fault)
+{
+    const struct key *key = key_store_find(call->signer->keys, call->request->key_ref, fault);
+    const struct ca_facts *facts = key ? key_store_facts(call->signer->keys, key, fault) : NULL;
+
+    if (!facts)
+        return false;
+    const bool superseded = !text_equal(facts->certificate_sha256, call->request->ca_sha256);
+    call->reply->key_ref = key->reference;
+    call->reply->text = superseded ? "superseded" : "closed";
+    return superseded || facts->retired || close_facts(call, key, fault);
 }
 
 /* After a restore: the number is written down before it counts, and never goes back. */

@@ -243,3 +243,13 @@ struct ca_facts *ca_facts_from_json(TALLOC_CTX *ctx, struct bytes json, const st
     talloc_steal(facts, TAKE(kept));
     return facts;
 }
+
+char *ca_facts_closed(TALLOC_CTX *ctx, struct bytes json, struct fault *fault)
+{
+    AUTO(json_t) *object = json_parse_object(json, SIGNER_KEY, "facts", fault);
+
+    if (!object)
+        return NULL;
+    json_set_bool(object, "retired", true);
+    return json_to_text(ctx, object);
+}

@@ -34,5 +34,7 @@ struct ca_facts {
  * ocsp_validity_seconds OCSP_VALIDITY_USUAL_S. */
 struct ca_facts *ca_facts_from_json(TALLOC_CTX *ctx, struct bytes json, const struct key *key,
                                     int64_t default_leaf_days, struct fault *fault);
+/* The same facts of a CA that is retired, JSON on ctx. SIGNER_KEY when it is no object. */
+char *ca_facts_closed(TALLOC_CTX *ctx, struct bytes json, struct fault *fault);
 
 #endif

@@ -1409,10 +1409,13 @@ CREATE TABLE ca_instances (
     path_len integer,
     crl_number bigint NOT NULL DEFAULT 0,
     crl_dirty_since timestamptz,
+    superseded_at timestamptz,   -- retiring because another CA issues in its place
+    facts_close_due timestamptz, -- retired, and its signer is yet to be told
     row_version bigint NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX ca_instances_close ON ca_instances (facts_close_due) WHERE facts_close_due IS NOT NULL;
 CREATE UNIQUE INDEX ca_instances_one_active ON ca_instances (issuer_id)
     WHERE state = 'active' AND intermediate_ca_id IS NULL;
 CREATE INDEX ca_instances_key_sha1 ON ca_instances (issuer_id, key_sha1);
@@ -1746,7 +1749,7 @@ BEGIN
     END LOOP;
 END $$;
 CREATE TRIGGER touch BEFORE UPDATE ON ca_instances
-    FOR EACH ROW EXECUTE FUNCTION touch_row('crl_number', 'crl_dirty_since');
+    FOR EACH ROW EXECUTE FUNCTION touch_row('crl_number', 'crl_dirty_since', 'facts_close_due');
 CREATE TRIGGER touch BEFORE UPDATE ON managed_certificates
     FOR EACH ROW EXECUTE FUNCTION touch_row('renew_at');
 CREATE TRIGGER touch BEFORE UPDATE ON jobs

@@ -222,6 +222,7 @@ bool api_retire_intermediate(struct request *request, struct response *response,
         .ca_id = row_text(rows, 0, "id"), .confirm = wanted.confirm, .note = wanted.note};
     if (!lifecycle_ca_retire(request, request->db, &retirement, &asker, &state, fault))
         return false;
+    db_wake(request->db, "ca-hierarchy"); /* it tells the signer */
     json_t *answer = json_object();
     json_set_text(answer, "id", retirement.ca_id);
     json_set_text(answer, "decided_by", asker.actor);
@@ -267,6 +268,7 @@ bool api_revoke_intermediate(struct request *request, struct response *response,
                                              row_text(rows, 0, "serial_number"), reason};
     if (!lifecycle_ca_revoke(request, request->db, request->settings, &revocation, &asker, fault))
         return false;
+    db_wake(request->db, "ca-hierarchy");
     json_t *answer = json_object();
     json_set_text(answer, "status", "revoked");
     return response_json(response, 200, answer);

@@ -404,8 +404,6 @@ char *ca_facts_text(TALLOC_CTX *ctx, const struct ca_facts_wish *wish)
     json_set_text(facts, "ca_certificate", base64_from_bytes(scratch, wish->certificate_der));
     json_set_integer(facts, "max_leaf_days", wish->max_leaf_days);
     json_set_new(facts, "allowed_ekus", allowed);
-    if (wish->retired)
-        json_set_bool(facts, "retired", true);
     ca_set_texts(facts, "permitted_dns", &wish->permitted_dns);
     ca_set_texts(facts, "excluded_dns", &wish->excluded_dns);
     /* No responder answers for a CA's children that are CAs: their status is in its CRL. */

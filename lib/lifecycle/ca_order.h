@@ -73,7 +73,6 @@ struct ca_facts_wish {
     struct bytes certificate_der;
     int64_t max_leaf_days;
     bool signs_leaves; /* else no EKU is allowed, so no leaf is */
-    bool retired;
     struct text_list permitted_dns;
     struct text_list excluded_dns;
     struct text_list ocsp_urls;

@@ -71,6 +71,7 @@ static const struct limit dns = {SIGNER_DNS_COUNT * (4 + SIGNER_DNS_MAX), SIGNER
 static const struct limit refusal = {64, 0, 0};
 static const struct limit detail = {1024, 0, 0};
 static const struct limit reply_text = {16384, 0, 0};
+static const struct limit digest = {SIGNER_DIGEST_MAX, 0, 0};
 static const struct limit signature = {SIGNER_SIGNATURE_MAX, 0, 0};
 static const struct limit whole = {SIGNER_FRAME_MAX, 0, 0};
 
@@ -99,6 +100,7 @@ static const struct field request_fields[] = {
     {22, "facts",          CONTENT_TEXT,   REQUEST(facts_json),       &facts    },
     {28, "driver",         CONTENT_TEXT,   REQUEST(driver),           &driver   },
     {29, "crl_number",     CONTENT_TIME,   REQUEST(crl_number),       &eight    },
+    {30, "ca_sha256",      CONTENT_TEXT,   REQUEST(ca_sha256),        &digest   },
 };
 
 static const struct field reply_fields[] = {
@@ -133,6 +135,7 @@ struct shape {
 #define GENERATE_ALL (BIT(19) | BIT(20))
 #define FACTS_ALL    (BIT(1) | BIT(22))
 #define FLOOR_ALL    (BIT(1) | BIT(29))
+#define CLOSE_ALL    (BIT(1) | BIT(30))
 #define REPLY_OK_ANY (BIT(8) - BIT(3)) /* 3 to 7 */
 
 static const struct shape request_shapes[] = {
@@ -147,6 +150,7 @@ static const struct shape request_shapes[] = {
     {SIGNER_FORGET,              "forget",              BIT(1),       0      },
     {SIGNER_FACTS,               "facts",               FACTS_ALL,    0      },
     {SIGNER_CRL_FLOOR,           "crl-floor",           FLOOR_ALL,    0      },
+    {SIGNER_CLOSE,               "close",               CLOSE_ALL,    0      },
 };
 
 static const struct shape reply_shapes[] = {

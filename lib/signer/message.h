@@ -30,6 +30,7 @@
 #define SIGNER_DNS_COUNT      256
 #define SIGNER_DNS_MAX        255
 #define SIGNER_SIGNATURE_MAX  1024
+#define SIGNER_DIGEST_MAX     64
 
 enum signer_kind {
     SIGNER_PING = 1,
@@ -43,6 +44,7 @@ enum signer_kind {
     SIGNER_FORGET = 19,
     SIGNER_FACTS = 20,
     SIGNER_CRL_FLOOR = 21,
+    SIGNER_CLOSE = 22,
 };
 
 struct signer_request {
@@ -56,6 +58,7 @@ struct signer_request {
     const char *issuer_key_ref; /* sign-ca: the parent's key; NULL: self-signed */
     const char *facts_json;     /* facts: the whole new facts file */
     int64_t crl_number;         /* crl-floor: later lists are above it */
+    const char *ca_sha256;      /* close: hex digest of the certificate that is retired */
 };
 
 struct signer_reply {
@@ -65,7 +68,8 @@ struct signer_reply {
     struct bytes der;       /* certificate or CSR */
     struct bytes spki;      /* public-key, generate */
     const char *key_ref;    /* generate */
-    const char *text;       /* ping: version and keys at hand; crl-floor: the last number now */
+    const char *text;       /* ping: version and keys at hand; crl-floor: the last number now;
+                               close: "closed", or "superseded" */
     struct bytes signature; /* sign-crl: over the TBSCertList that was passed */
 };
 

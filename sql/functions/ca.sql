@@ -46,7 +46,8 @@ BEGIN
     becomes := 'retired';
   END IF;
   UPDATE intermediate_cas SET state = becomes WHERE id = p_ca AND state = was;
-  UPDATE ca_instances SET state = becomes WHERE id = p_ca AND state = was; -- a lost one stays lost
+  UPDATE ca_instances SET state = becomes, facts_close_due = CASE becomes WHEN 'retired' THEN now() END
+   WHERE id = p_ca AND state = was; -- a lost one stays lost
   INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, details, event_category,
                             source_ip, request_id)
   VALUES (p_audit, p_actor, p_actor_type, 'intermediate_ca_' || becomes, 'intermediate_ca', p_ca,
@@ -89,7 +90,7 @@ BEGIN
   SELECT array_agg(id) INTO below FROM tree;
   UPDATE intermediate_cas SET revoked_at = p_revoked_at, revocation_reason = p_reason WHERE id = p_ca;
   UPDATE intermediate_cas SET state = 'retired' WHERE id = ANY (below) AND state <> 'retired';
-  UPDATE ca_instances SET state = 'retired' WHERE id = ANY (below) AND state <> 'retired';
+  UPDATE ca_instances SET state = 'retired', facts_close_due = now() WHERE id = ANY (below) AND state <> 'retired';
   DELETE FROM ocsp_response_cache WHERE issuer_id = m.owning_issuer_id AND serial_hex = p_serial;
   INSERT INTO ocsp_invalidations (issuer_id, ca_id, serial_hex) VALUES (m.owning_issuer_id, m.parent_ca_id, p_serial);
   INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, details, event_category,

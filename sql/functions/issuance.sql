@@ -38,7 +38,8 @@ BEGIN
       RETURN;
     END IF;
   END IF;
-  PERFORM 1 FROM ca_instances WHERE id = p_ca AND row_version = p_ca_version AND state = 'active';
+  PERFORM 1 FROM ca_instances WHERE id = p_ca AND row_version = p_ca_version
+    AND (state = 'active' OR (state = 'retiring' AND superseded_at IS NULL));
   IF NOT FOUND THEN
     outcome := 'stale';
     RETURN;

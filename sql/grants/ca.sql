@@ -8,6 +8,7 @@ GRANT UPDATE (crl_number) ON ca_instances TO certctl_ca;
 GRANT UPDATE (state, approved_at, approved_by, intermediate_ca_id, key_ref, result, error_status, error, finished_at)
   ON ca_requests TO certctl_ca;
 GRANT UPDATE (state) ON intermediate_cas, ca_instances TO certctl_ca;
+GRANT UPDATE (superseded_at, facts_close_due) ON ca_instances TO certctl_ca;
 -- The CA of CERTCTL_CA_CERT_PATH.
 GRANT SELECT (test_status, last_error), UPDATE (test_status, last_error, last_tested_at) ON issuers TO certctl_ca;
 GRANT EXECUTE ON FUNCTION ca_retire TO certctl_ca;

@@ -1,6 +1,7 @@
 """The local issuer in its three modes, and what happens to CAs: made, certified elsewhere, rotated, retired (04 sections 3 and 5)."""
 import atexit
 import datetime
+import json
 import os
 import re
 import shutil
@@ -160,6 +161,30 @@ class HierarchyTest(ProtocolTest):
         return self.stack.sql(f"SELECT c.state, coalesce(m.state, c.state) FROM ca_instances c LEFT JOIN intermediate_cas m ON m.id = c.id "
                               f"WHERE c.id = '{ca}'")[0]
 
+    def facts_of(self, ca):
+        """What the signer's file says of a CA's key."""
+        with open(self.stack.value(f"SELECT key_ref FROM ca_instances WHERE id = '{ca}'")[len("file:"):] + ".facts", encoding="utf-8") as source:
+            return json.load(source)
+
+    def signs_leaf(self, ca):
+        """What the signer says to a responder that asks for a leaf whatever the database says; "" when it signs."""
+        build = os.environ.get("CERTCTL_RUN_BUILD") or os.path.join(os.path.dirname(os.path.dirname(HERE)), "build")
+        program = shutil.copy(os.path.join(build, "tests", "protocol", "lost-responder"), os.path.join(self.stack.home, "lost-responder"))
+        command = [program, os.path.join(self.stack.dir, "run", "signer.sock"), self.stack.value(f"SELECT key_ref FROM ca_instances WHERE id = '{ca}'"),
+                   "lost.example.org"]
+        if os.geteuid() == 0:
+            command = ["setpriv", "--reuid=certctl-acme", "--regid=certctl-acme", "--init-groups", "--", *command]
+        done = subprocess.run(command, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+        return "" if done.returncode == 0 else done.stderr
+
+    def closed(self, *cas):
+        """The signer has been told that they are retired, and holds to it."""
+        due = "SELECT count(*) FROM ca_instances WHERE facts_close_due IS NOT NULL AND id IN ({})".format(", ".join(f"'{ca}'" for ca in cas))
+        self.stack.wait(lambda: self.stack.value(due) == "0", 60, "closed facts")
+        for ca in cas:
+            self.assertIs(self.facts_of(ca).get("retired"), True, ca)
+            self.assertIn("the CA is retired: it signs no certificate any more", self.signs_leaf(ca))
+
     def audit(self, request):
         return [row[0] for row in self.stack.sql(f"SELECT action FROM audit_events WHERE request_id = '{request}' ORDER BY seq")]
 
@@ -249,13 +274,32 @@ class Single(HierarchyTest):
         request = self.done("retire", first, "--confirm")
         self.assertEqual(self.audit(request), ["intermediate_ca_retired"])
         self.assertEqual(self.state_of(first)[0], "retired")
-        self.refused("already retired", "retire", first, "--confirm", status=409)
+        self.closed(first)
+        again = self.admin("retire", first, "--confirm")
+        self.assertEqual(again.stdout, "")
+        self.assertIn(f"{first} is retired already, and its signer signs no certificate with it", again.stderr)
         # Its CRL goes on, as long as its certificate lives.
         before = self.crl(first).extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
         self.stack.sql(f"UPDATE ca_instances SET crl_dirty_since = now() - interval '1 min' WHERE id = '{first}'")
         self.stack.wait(lambda: self.crl(first).extensions.get_extension_for_class(x509.CRLNumber).value.crl_number > before, 30, "one more CRL")
         self.assertEqual(self.state_of(self.issuing("single"))[0], "active")
         self.issue("single", "c.single.example.org")
+
+    def test_3_issues_until_it_is_retired(self):
+        second = self.issuing("single")
+        self.done("rotate", second)
+        third = self.issuing("single")
+        self.done("retire", third)
+        self.assertEqual([self.state_of(ca)[0] for ca in (second, third)], ["retiring", "retiring"])
+        # The one in force issues on; the one that was replaced does not come back.
+        self.assertEqual(self.issuing("single"), third)
+        self.issue("single", "d.single.example.org")
+        self.done("retire", third, "--confirm")
+        self.assertIsNone(self.issuing("single"))
+        self.closed(third)
+        acme = self.client("prof-single")
+        order = acme.order("e.single.example.org")
+        self.assertGreaterEqual(acme.finalize(order.json, csr(ec.generate_private_key(ec.SECP256R1()), ["e.single.example.org"])).status, 400)
 
 
 class Adcs(HierarchyTest):
@@ -484,6 +528,18 @@ class Killed(HierarchyTest):
         return subprocess.Popen(self.as_ca(os.path.join(self.stack.dir, "bin", "certctl-job-ca-hierarchy"), "--force"), cwd="/",
                                 env={**self.environment(), "PGUSER": "certctl_ca", **more}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
+    def killed_at(self, step):
+        """The job, killed before (even) or after (odd) the signer answered it for the (step // 2 + 1)th time."""
+        folder = tempfile.mkdtemp(dir=self.stack.home)
+        os.chmod(folder, 0o777)
+        path = os.path.join(folder, "proxy.sock")
+        relay = subprocess.Popen(self.as_ca("/usr/bin/python3", os.path.join(HERE, "killing_proxy.py"), path,
+                                            os.path.join(self.stack.dir, "run", "signer-admin.sock"), str(step)), cwd="/")
+        self.stack.wait(lambda: os.path.exists(path), what="the proxy")
+        status = self.job(CERTCTL_SIGNER_ADMIN_SOCKET=path).wait(timeout=60)
+        relay.wait(timeout=10)
+        return status
+
     def consistent(self):
         """Every instance has its row, every key of a row signs, one CA issues."""
         self.assertEqual(self.stack.sql("SELECT m.id FROM intermediate_cas m LEFT JOIN ca_instances c ON c.id = m.id "
@@ -494,21 +550,13 @@ class Killed(HierarchyTest):
 
     def test_killed_at_each_step(self):
         parent = self.stack.value("SELECT id FROM ca_instances WHERE issuer_id = 'iss-local' AND path_len = 1")
-        proxy = os.path.join(HERE, "killing_proxy.py")
-        folder = tempfile.mkdtemp(dir=self.stack.home)
-        os.chmod(folder, 0o777)
         # generate, sign-ca, facts: before the signer hears of it, and after it answered.
         for step in range(6):
             with self.subTest(step):
                 request = self.admin("create", f"--parent={parent}", f"--cn=Killed {step}").stdout.strip()
                 self.admin("approve", request, "--yes")
                 rows = self.stack.value("SELECT count(*) FROM ca_instances")
-                path = os.path.join(folder, f"{step}.sock")
-                relay = subprocess.Popen(self.as_ca("/usr/bin/python3", proxy, path, os.path.join(self.stack.dir, "run", "signer-admin.sock"), str(step)),
-                                         cwd="/")
-                self.stack.wait(lambda: os.path.exists(path), what="the proxy")
-                self.assertEqual(self.job(CERTCTL_SIGNER_ADMIN_SOCKET=path).wait(timeout=60), -signal.SIGKILL)
-                relay.wait(timeout=10)
+                self.assertEqual(self.killed_at(step), -signal.SIGKILL)
                 self.assertEqual(self.stack.value("SELECT count(*) FROM ca_instances"), rows)
                 self.assertEqual(self.stack.value(f"SELECT state FROM ca_requests WHERE id = '{request}'"), "approved")
                 self.consistent()
@@ -518,19 +566,12 @@ class Killed(HierarchyTest):
 
     def killed(self, ask, connections, still):
         """For every place in the conversation with the signer: a request, the job killed there, nothing stored; then the job as it is."""
-        folder = tempfile.mkdtemp(dir=self.stack.home)
-        os.chmod(folder, 0o777)
         for step in range(2 * connections):
             with self.subTest(step):
                 request = ask(step)
                 self.admin("approve", request, "--yes")
                 before = self.stack.value(still)
-                path = os.path.join(folder, f"{step}.sock")
-                relay = subprocess.Popen(self.as_ca("/usr/bin/python3", os.path.join(HERE, "killing_proxy.py"), path,
-                                                    os.path.join(self.stack.dir, "run", "signer-admin.sock"), str(step)), cwd="/")
-                self.stack.wait(lambda: os.path.exists(path), what="the proxy")
-                self.assertEqual(self.job(CERTCTL_SIGNER_ADMIN_SOCKET=path).wait(timeout=60), -signal.SIGKILL)
-                relay.wait(timeout=10)
+                self.assertEqual(self.killed_at(step), -signal.SIGKILL)
                 self.assertEqual(self.stack.value(still), before)
                 self.assertEqual(self.stack.value(f"SELECT state FROM ca_requests WHERE id = '{request}'"), "approved")
                 self.consistent()
@@ -579,7 +620,26 @@ class Killed(HierarchyTest):
             made = self.made(self.by_hand("create", f"--parent={parent}", f"--cn=Retires {step}"))
             self.by_hand("retire", made)
             return self.admin("retire", made, "--confirm").stdout.strip()
-        self.killed(ask, 1, "SELECT count(*) FROM ca_instances WHERE state = 'retired'")
+
+        for step in range(2):  # before the signer hears of it, and after it has answered
+            with self.subTest(step):
+                request = ask(step)
+                self.admin("approve", request, "--yes")
+                ca = self.stack.value(f"SELECT body->>'ca_id' FROM ca_requests WHERE id = '{request}'")
+                self.assertEqual(self.killed_at(step), -signal.SIGKILL)
+                self.assertEqual(self.state_of(ca), ["retired", "retired"])
+                self.assertEqual(self.stack.value(f"SELECT facts_close_due IS NULL FROM ca_instances WHERE id = '{ca}'"), "f")
+                self.assertEqual("retired" in self.facts_of(ca), step == 1)
+                said = self.admin("retire", ca, check=False)
+                self.assertEqual((said.returncode, said.stdout), (75, ""))
+                self.assertIn("has not told its signer yet", said.stderr)
+                # A signer that is away is asked again, later and later.
+                self.job(CERTCTL_SIGNER_ADMIN_SOCKET="/nonexistent").wait(timeout=60)
+                self.assertEqual(self.stack.value(f"SELECT facts_close_due > now() - interval '1 minute' FROM ca_instances WHERE id = '{ca}'"), "t")
+                self.stack.sql(f"UPDATE ca_instances SET facts_close_due = now() WHERE id = '{ca}'")
+                self.assertEqual(self.job().wait(timeout=60), 0)
+                self.closed(ca)
+                self.consistent()
 
     def test_killed_in_the_transaction(self):
         old = self.issuing("local")

@@ -262,6 +262,7 @@ class Hierarchy(ApiTest):
         self.good("POST", f"/intermediates/{below}/revoke", {"reason": "cessationOfOperation"})
         for ca in (second, below, lowest):
             self.assertEqual(self.state_of(ca), ["retired", "retired"])
+        self.closed(second, below, lowest)
         self.assertIn(self.issuing(self.mode), (self.ca("issuing"), self.ca("issuing-2")))
         audit = self.stack.sql(f"SELECT details->>'reason', details->>'serial' FROM audit_events WHERE action = 'intermediate_ca_revoked' AND resource_id = '{second}'")
         self.assertEqual(audit, [["keyCompromise", f"{serials[0]:x}"]])
@@ -301,6 +302,9 @@ class Hierarchy(ApiTest):
         self.assertRefused(self.call("POST", self.path(), {"name": "late", "parent_ca_id": policy, "subject": {"common_name": "Late"}}),
                            409, "parent CA is not in active state")
         self.good("POST", f"/intermediates/{issuing}/retire")
+        # It is the issuing CA in force until it is retired for good.
+        self.assertEqual(self.issuing(self.mode), issuing)
+        self.issue("api", "retiring.api.example.org", java=False)
         for ca in (self.ca("issuing"), self.ca("elsewhere")):
             if self.good("GET", f"/intermediates/{ca}")["state"] == "active":
                 self.good("POST", f"/intermediates/{ca}/retire")
@@ -310,6 +314,9 @@ class Hierarchy(ApiTest):
             self.assertEqual(self.good("POST", f"/intermediates/{ca}/retire", {"confirm": True})["confirmed"], True)
             self.assertEqual(self.state_of(ca), ["retired", "retired"])
             self.assertRefused(self.call("POST", f"/intermediates/{ca}/retire", {"confirm": True}), 409, "already retired")
+        self.closed(issuing, policy)
+        said = self.admin("retire", issuing)
+        self.assertIn("is retired already, and its signer signs no certificate with it", said.stderr)
         acme = self.client("prof-api")
         order = acme.order("none.api.example.org")
         answer = acme.finalize(order.json, csr(ec.generate_private_key(ec.SECP256R1()), ["none.api.example.org"]))

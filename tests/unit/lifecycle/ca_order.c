@@ -112,10 +112,9 @@ Test(ca_order, facts_of_who_signs_what)
                      "\"timeStamping\"],\"crl_urls\":[\"http://pki.test/ica-1.crl\","
                      "\"http://pki.test/fixed.crl\"]}");
     wish.signs_leaves = false;
-    wish.retired = true;
     cr_expect_str_eq(ca_facts_text(scratch, &wish),
                      "{\"ca_certificate\":\"eA==\",\"max_leaf_days\":90,\"allowed_ekus\":[],"
-                     "\"retired\":true,\"crl_urls\":[\"http://pki.test/ica-1.crl\"]}");
+                     "\"crl_urls\":[\"http://pki.test/ica-1.crl\"]}");
 }
 
 Test(ca_order, what_is_no_chain)

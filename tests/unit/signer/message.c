@@ -177,6 +177,20 @@ Test(signer_message, carries_a_floor)
     cr_expect_eq(got.crl_number, INT64_C(1) << 36);
 }
 
+Test(signer_message, carries_what_closes_a_ca)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const char *longest = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    const struct signer_request sent = {
+        .kind = SIGNER_CLOSE, .key_ref = "/ca/a.key", .ca_sha256 = longest};
+    struct signer_request got;
+
+    cr_assert_eq(strlen(longest), SIGNER_DIGEST_MAX);
+    send_through(scratch, &sent, &got);
+    cr_expect_str_eq(got.key_ref, "/ca/a.key");
+    cr_expect_str_eq(got.ca_sha256, longest);
+}
+
 Test(signer_message, carries_replies)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
@@ -244,7 +258,9 @@ static const struct {
     {"kind 0",                           "0100"                                    },
     {"sign-ocsp-responder, key alone",   "0105010000000161"                        },
     {"sign-csr, key alone",              "0112010000000161"                        },
-    {"a kind that is not served",        "0115010000000161"                        },
+    {"crl-floor, key alone",             "0115010000000161"                        },
+    {"close, key alone",                 "0116010000000161"                        },
+    {"a kind that is not served",        "0117010000000161"                        },
     {"a kind far above",                 "01ff"                                    },
     {"ping with an octet behind",        "010100"                                  },
     {"ping with a key",                  "0101010000000161"                        },

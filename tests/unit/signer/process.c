@@ -8,6 +8,7 @@
 
 #include "core/auto.h"
 #include "core/clock.h"
+#include "core/digest.h"
 #include "core/memory.h"
 #include "rig.h"
 
@@ -562,6 +563,94 @@ Test(signer_process, a_retired_ca_signs_no_certificate)
     rig_write_facts(rig, &root, ",\"retired\":true");
     expect_refusal(rig, &root, &wish, SIGNER_REFUSED, "retired");
     cr_expect_not(ask_ca(rig, &root, below.spki, 0, &fault));
+    cr_expect_not_null(strstr(fault.detail, "retired"), "%s", fault.detail);
+    rig_end(rig);
+}
+
+static bool ask_to_close(struct rig *rig, const struct rig_key *key, const char *ca_sha256,
+                         const char *socket, struct signer_reply *ret_reply)
+{
+    const struct signer_request request = {
+        .kind = SIGNER_CLOSE, .key_ref = key->reference, .ca_sha256 = ca_sha256};
+    struct fault fault = {0};
+
+    return signer_call(rig, socket, &request, ret_reply, &fault);
+}
+
+static const char *facts_now(struct rig *rig, const struct rig_key *key)
+{
+    char *text = mem_array(rig, char, 8192);
+    AUTO(FILE) *file = fopen(mem_printf(rig, "%s.facts", key->path), "rbe");
+
+    cr_assert_not_null(file);
+    cr_assert_gt(fread(text, 1, 8191, file), 0);
+    return text;
+}
+
+static const char *fingerprint(struct rig *rig, const struct rig_key *key)
+{
+    AUTO_OPENSSL(uint8_t) *der = NULL;
+    const int size = i2d_X509(key->certificate, &der);
+
+    return digest_sha256_hex(rig, (struct bytes){der, size});
+}
+
+Test(signer_process, closes_a_ca_for_good)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    struct rig *rig = rig_new(scratch);
+    rig_start_all(rig, 2);
+    const struct rig_key root = rig_root(rig, "ECDSA-P256");
+    const struct certificate_wish wish = rig_wish(rig);
+    const char *digest = fingerprint(rig, &root);
+    struct signer_reply reply = {0};
+    struct fault fault = {0};
+
+    rig_write_facts(rig, &root, ",\"ocsp_validity_seconds\":777");
+    const char *open = facts_now(rig, &root);
+    cr_expect_not(ask_to_close(rig, &root, digest, rig->socket, &reply), "on signer.sock");
+    cr_assert(ask_to_close(rig, &root, "00", rig->admin_socket, &reply));
+    cr_expect_str_eq(reply.text, "superseded", "another certificate of the key");
+    cr_expect_str_eq(facts_now(rig, &root), open);
+    (void)sign(rig, &root, &wish);
+
+    for (size_t i = 0; i < 2; i++) {
+        cr_assert(ask_to_close(rig, &root, digest, rig->admin_socket, &reply));
+        cr_expect_str_eq(reply.text, "closed");
+        expect_refusal(rig, &root, &wish, SIGNER_REFUSED, "retired");
+    }
+    cr_expect_eq(rig_log_count(rig, "close"), 1, "once is enough");
+    cr_expect_not_null(strstr(facts_now(rig, &root), "777"), "responders go on as before");
+    cr_expect_not(rig_facts(rig, &root, open, &fault));
+    cr_expect_eq(fault.reason, SIGNER_REFUSED);
+    cr_expect_not_null(strstr(fault.detail, "not opened again"), "%s", fault.detail);
+    expect_refusal(rig, &root, &wish, SIGNER_REFUSED, "retired");
+    rig_end(rig);
+}
+
+Test(signer_process, a_retired_ca_renews_itself_no_more)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    struct rig *rig = rig_new(scratch);
+    rig_start_all(rig, 1);
+    const struct rig_key root = rig_root(rig, "ECDSA-P256");
+    const struct rdn subject = {"2.5.4.3", RDN_UTF8, "Again"};
+    const struct signer_request request = {
+        .kind = SIGNER_SIGN_CA,
+        .key_ref = root.reference,
+        .ca = {.subject = &subject,
+               .subject_count = 1,
+               .spki = root.spki,
+               .not_before = clock_now_s() - 60,
+               .not_after = clock_now_s() + RIG_YEAR_S,
+               .path_len = 0},
+    };
+    struct signer_reply reply;
+    struct fault fault = {0};
+
+    cr_expect(signer_call(rig, rig->admin_socket, &request, &reply, &fault), "%s", fault.detail);
+    cr_assert(ask_to_close(rig, &root, fingerprint(rig, &root), rig->admin_socket, &reply));
+    cr_expect_not(signer_call(rig, rig->admin_socket, &request, &reply, &fault));
     cr_expect_not_null(strstr(fault.detail, "retired"), "%s", fault.detail);
     rig_end(rig);
 }
