@@ -220,11 +220,11 @@ bool db_ready(struct db *db, struct fault *fault)
         db_drop(db);
     if (db->connection)
         return true;
-    if (!db->in_transaction && !db->pinned)
+    if (!db->in_transaction && !db->enclosed && !db->pinned)
         return db_open_checked(db, fault);
 
     fault_set(fault, DATABASE_UNREACHABLE, NULL, "the database connection was lost");
-    fault_cause(fault, "lost with %s", db->in_transaction ? "its transaction" : "its session");
+    fault_cause(fault, "lost with %s", db->pinned ? "its session" : "its transaction");
     fault->retry_after_s = 5;
     return false;
 }
@@ -247,6 +247,7 @@ void db_close(struct db *db)
     db_drop(db);
     db->pinned = false;
     db->in_transaction = false;
+    db->enclosed = false;
     db_wakes_forget(db);
 }
 

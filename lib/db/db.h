@@ -146,6 +146,14 @@ bool db_begin_snapshot(struct db *db, struct fault *fault);
 bool db_commit(struct db *db, struct fault *fault);
 void db_rollback(struct db *db);
 
+/* One transaction around all that follows: until its end db_begin, db_commit and db_rollback are a
+ * savepoint's, and a query outside of them has one of its own, so that each still fails alone. What
+ * is asked for is done when the whole is committed, wakes among it; deferred constraints are met
+ * there as well. No snapshot inside, no second one. */
+bool db_enclose(struct db *db, struct fault *fault);
+bool db_enclosed_commit(struct db *db, struct fault *fault);
+void db_enclosed_rollback(struct db *db);
+
 /* Remembered until the commit (outside a transaction: done at once): one datagram to
  * <wake_dir>/<job>.sock, every error ignored. Named twice, sent once. */
 void db_wake(struct db *db, const char *job);

@@ -21,6 +21,7 @@ struct db {
     PGconn *connection;        /* NULL: closed */
     bool dying;                /* the server said goodbye while we were idle */
     bool in_transaction;       /* since db_begin; the connection may be lost meanwhile */
+    bool enclosed;             /* since db_enclose: transactions are savepoints of one */
     bool pinned;               /* by db_pin */
     bool password_refused; /* the last attempt to connect failed after a password was asked for */
     struct db_refusal refusal;         /* of the last failure */

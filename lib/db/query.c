@@ -250,8 +250,8 @@ static struct rows *rows_of(TALLOC_CTX *ctx, PGresult *result)
     return rows;
 }
 
-struct rows *db_query_params(TALLOC_CTX *ctx, struct db *db, const struct statement *statement,
-                             struct fault *fault, const struct db_param *params, size_t count)
+static struct rows *query(TALLOC_CTX *ctx, struct db *db, const struct statement *statement,
+                          struct fault *fault, const struct db_param *params, size_t count)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     const struct wire wire = wire_params(scratch, params, count);
@@ -262,6 +262,21 @@ struct rows *db_query_params(TALLOC_CTX *ctx, struct db *db, const struct statem
         return NULL;
     db->counts.commits += !db->in_transaction;
     return rows_of(ctx, result);
+}
+
+struct rows *db_query_params(TALLOC_CTX *ctx, struct db *db, const struct statement *statement,
+                             struct fault *fault, const struct db_param *params, size_t count)
+{
+    if (!db->enclosed || db->in_transaction)
+        return query(ctx, db, statement, fault, params, count);
+    if (!db_begin(db, fault))
+        return NULL;
+    struct rows *rows = query(ctx, db, statement, fault, params, count);
+    if (rows && db_commit(db, fault))
+        return rows;
+    db_rollback(db);
+    TALLOC_FREE(rows);
+    return NULL;
 }
 
 /* What the server sends until the statement is over. An end of rows is a result without rows. */

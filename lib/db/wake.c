@@ -43,7 +43,7 @@ void db_wake(struct db *db, const char *job)
 {
     if (!db->options.wake_dir)
         return;
-    if (!db->in_transaction)
+    if (!db->in_transaction && !db->enclosed)
         wake_send(db, job);
     else if (!text_list_has(&db->wakes, job))
         text_list_add(db, &db->wakes, job);

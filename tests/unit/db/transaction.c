@@ -135,6 +135,96 @@ Test(db_transaction, a_commit_lost_in_flight_is_unknown)
     cr_expect_eq(db_counts(db).commits, 0);
 }
 
+Test(db_enclosed, keeps_or_undoes_all_transactions_together)
+{
+    AUTO(TALLOC_CTX) *ctx = talloc_new(NULL);
+    const char *database = database_with_table(ctx);
+    struct db *db = fixture_db(ctx, database, NULL);
+    struct fault fault = {0};
+
+    for (unsigned kept = 0; kept < 2; kept++) {
+        cr_assert(db_enclose(db, &fault), "%s", fault.cause);
+        cr_assert(db_query(ctx, db, &insert, &fault, INTEGER(1)), "%s", fault.cause);
+        cr_assert(db_begin(db, &fault), "%s", fault.cause);
+        cr_assert(db_query(ctx, db, &insert, &fault, INTEGER(2)), "%s", fault.cause);
+        cr_assert(db_commit(db, &fault), "%s", fault.cause);
+        expect_rows(ctx, database, "0");
+        cr_expect_eq(db_counts(db).commits, 0);
+        if (kept)
+            cr_assert(db_enclosed_commit(db, &fault), "%s", fault.cause);
+        else
+            db_enclosed_rollback(db);
+        expect_rows(ctx, database, kept ? "2" : "0");
+    }
+    cr_expect_eq(db_counts(db).commits, 1);
+    cr_assert(db_query(ctx, db, &insert, &fault, INTEGER(3)), "%s", fault.cause);
+    expect_rows(ctx, database, "3");
+}
+
+/* As outside: a query, a transaction, a transaction whose COMMIT comes after a failure. */
+Test(db_enclosed, what_fails_inside_is_undone_alone)
+{
+    AUTO(TALLOC_CTX) *ctx = talloc_new(NULL);
+    const char *database = database_with_table(ctx);
+    struct db *db = fixture_db(ctx, database, NULL);
+    struct fault fault = {0};
+
+    cr_assert(db_enclose(db, &fault), "%s", fault.cause);
+    cr_assert(db_query(ctx, db, &insert, &fault, INTEGER(1)), "%s", fault.cause);
+    cr_expect_not(db_query(ctx, db, &insert, &fault, INTEGER(1)));
+    cr_expect_eq(fault.reason, DATABASE_DUPLICATE);
+    cr_expect_str_eq(db_refusal(db)->constraint, "t_pkey");
+
+    cr_assert(db_begin(db, &fault), "%s", fault.cause);
+    cr_assert(db_query(ctx, db, &insert, &fault, INTEGER(2)), "%s", fault.cause);
+    db_rollback(db);
+
+    cr_assert(db_begin(db, &fault), "%s", fault.cause);
+    cr_assert(db_query(ctx, db, &insert, &fault, INTEGER(3)), "%s", fault.cause);
+    cr_expect_not(db_query(ctx, db, &insert, &fault, INTEGER(1)));
+    cr_expect_not(db_commit(db, &fault), "it had failed");
+
+    cr_assert(db_query(ctx, db, &insert, &fault, INTEGER(4)), "%s", fault.cause);
+    cr_assert(db_enclosed_commit(db, &fault), "%s", fault.cause);
+    cr_expect_str_eq(
+        fixture_sql(ctx, database, "SELECT string_agg(n::text, ' ' ORDER BY n) FROM t"), "1 4");
+}
+
+Test(db_enclosed, is_undone_where_its_connection_is_lost)
+{
+    AUTO(TALLOC_CTX) *ctx = talloc_new(NULL);
+    const char *database = database_with_table(ctx);
+    struct db *db = fixture_db(ctx, database, NULL);
+    struct fault fault = {0};
+
+    cr_assert(db_enclose(db, &fault), "%s", fault.cause);
+    cr_assert(db_query(ctx, db, &insert, &fault, INTEGER(1)), "%s", fault.cause);
+    cr_expect_not(db_query_params(ctx, db, &suicide, &fault, NULL, 0));
+    cr_expect_eq(fault.reason, DATABASE_UNREACHABLE, "%s", fault.cause);
+    cr_expect_not(db_query(ctx, db, &insert, &fault, INTEGER(2)), "over another connection");
+    cr_expect_not(db_begin(db, &fault), "over another connection");
+    cr_expect_not(db_enclosed_commit(db, &fault));
+    cr_expect_eq(fault.reason, DATABASE_UNREACHABLE, "%s", fault.cause);
+    expect_rows(ctx, database, "0");
+    cr_expect(db_query(ctx, db, &insert, &fault, INTEGER(3)), "%s", fault.cause);
+}
+
+Test(db_enclosed, has_one_end_and_no_snapshot)
+{
+    AUTO(TALLOC_CTX) *ctx = talloc_new(NULL);
+    struct db *db = fixture_db(ctx, database_with_table(ctx), NULL);
+    struct fault fault = {0};
+
+    cr_expect_not(db_enclosed_commit(db, &fault));
+    cr_expect_eq(fault.reason, INTERNAL);
+    db_enclosed_rollback(db); /* nothing is open: nothing happens */
+    cr_assert(db_enclose(db, &fault), "%s", fault.cause);
+    cr_expect_not(db_enclose(db, &fault));
+    cr_expect_not(db_begin_snapshot(db, &fault));
+    cr_expect_eq(fault.reason, INTERNAL);
+    cr_expect(db_enclosed_commit(db, &fault), "%s", fault.cause);
+}
+
 struct listener {
     const char *directory;
     int socket;
@@ -190,6 +280,15 @@ Test(db_wake, waits_for_the_commit_and_is_sent_once)
     cr_assert(db_begin(db, &fault));
     cr_assert(db_commit(db, &fault));
     cr_expect_eq(wakes_heard(listener.socket), 0, "of a transaction that failed");
+
+    cr_assert(db_enclose(db, &fault));
+    cr_assert(db_begin(db, &fault));
+    db_wake(db, "crl-generation");
+    cr_assert(db_commit(db, &fault));
+    db_wake(db, "crl-generation");
+    cr_expect_eq(wakes_heard(listener.socket), 0, "before the enclosing commit");
+    cr_assert(db_enclosed_commit(db, &fault));
+    cr_expect_eq(wakes_heard(listener.socket), 1);
 
     db_wake(db, "crl-generation");
     cr_expect_eq(wakes_heard(listener.socket), 1, "outside a transaction: at once");
