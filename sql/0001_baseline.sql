@@ -785,8 +785,10 @@ CREATE TABLE api_idempotency (
     actor text NOT NULL,
     key text NOT NULL,
     request_sha256 sha256_hex NOT NULL,
-    status integer,
+    status integer, -- NULL: the answer bore a secret
     content_type text,
+    location text,
+    etag text,
     body bytea,
     created_at timestamptz NOT NULL DEFAULT now(),
     expires_at timestamptz NOT NULL,

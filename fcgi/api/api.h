@@ -11,6 +11,7 @@
 struct api_request {
     enum permission permission; /* what the route asks for; PERMISSION_NONE: no admission yet */
     struct principal principal; /* actor_id NULL: nobody was authenticated */
+    bool secret;                /* by api_answer_is_secret */
 };
 
 /* The resources that are served, in resources.c. */
@@ -80,6 +81,12 @@ route_handler api_export_pkcs12;
 /* And for many. */
 route_handler api_bulk_revoke;
 route_handler api_est_bulk_revoke;
+
+/* Runs the route's handler; a POST with an Idempotency-Key once only (05 section 2.10). */
+route_handler api_once;
+/* This answer is given once and kept nowhere: whoever repeats the key gets 409. For handlers whose
+ * answer bears a password, a key or a file under a password. */
+void api_answer_is_secret(struct request *request);
 
 /* A fault of ours is told in the words of the route, "Failed to …"; others stay. Returns false. */
 bool api_failed(struct fault *fault, const char *words);

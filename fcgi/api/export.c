@@ -221,6 +221,7 @@ bool api_export_pkcs12(struct request *request, struct response *response, struc
         return api_failed(fault, "Failed to export PKCS#12");
     if (!export.chain)
         return true;
+    api_answer_is_secret(request);
     response_header(response, "Content-Disposition", "attachment; filename=\"certificate.p12\"");
     return response_bytes(response, 200, "application/x-pkcs12", file);
 }

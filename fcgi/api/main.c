@@ -89,6 +89,7 @@ int main(int argc, char **argv)
         .start = start,
         .prepare = prepare,
         .admit = admit,
+        .handle = api_once,
         .finish = api_audit,
     };
 

@@ -123,9 +123,11 @@ static bool admit(struct passage *passage, struct fault *fault)
 
 static bool run_handler(struct passage *passage, struct fault *fault)
 {
+    const struct responder *responder = passage->host->responder;
     const struct route *route = passage->request->route;
+    route_handler *const handle = responder->handle ? responder->handle : route->handler;
 
-    if (!route->handler(passage->request, passage->response, fault))
+    if (!handle(passage->request, passage->response, fault))
         return false;
     if (passage->response->started)
         return true;

@@ -21,6 +21,8 @@ static const struct wire_fault json_faults[] = {
     {RESOURCE_STATE,      409, "state"              },
     {RESOURCE_UNREADABLE, 422, "unprocessable"      },
     {RESOURCE_IN_USE,     409, "in_use"             },
+    {REPEAT_RUNNING,      409, "duplicate"          },
+    {REPEAT_DIFFERS,      422, "unprocessable"      },
     {PRECONDITION_FAILED, 412, "precondition_failed"},
     {DATABASE_DUPLICATE,  409, "duplicate"          },
     {DATABASE_REFERENCE,  400, "invalid"            },

@@ -45,6 +45,9 @@ struct responder {
     /* Authentication and permission for request->route->access, after the body was read; may be
      * NULL. An answer set in here is final: the handler does not run. */
     bool (*admit)(struct request *request, struct response *response, struct fault *fault);
+    /* Calls request->route->handler, and knows what comes of it before it leaves; NULL: nothing
+     * stands between. */
+    bool (*handle)(struct request *request, struct response *response, struct fault *fault);
     /* Writes the fault in the protocol's own form; NULL: the JSON error body of 05 section 2.2.
      * Must not fail. Headers set so far stay: prepare's, Allow of a 405, a handler's. */
     void (*refuse)(struct request *request, struct response *response, const struct fault *fault);

@@ -15,3 +15,6 @@ GRANT EXECUTE ON FUNCTION ca_retire, ca_revoke TO certctl_api;
 GRANT EXECUTE ON FUNCTION revocable_find, revocable_others, revoke_commit, unrevoke_commit, revocation_entered,
   bulk_revocables, bulk_unknown TO certctl_api;
 GRANT EXECUTE ON FUNCTION certificate_export TO certctl_api;
+-- Idempotency-Key.
+GRANT SELECT, INSERT, UPDATE ON api_idempotency TO certctl_api;
+GRANT EXECUTE ON FUNCTION api_once_claim, api_once_lock TO certctl_api;

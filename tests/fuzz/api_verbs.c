@@ -52,6 +52,7 @@ static struct fake_column columns[] = {
     {"needed",          "f"              },
     {"allowed",         "t"              },
     {"pem_chain",       NULL             },
+    {"word",            "new"            },
 };
 
 static void set_column(const char *name, const char *value)
@@ -117,6 +118,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct rig *rig = verbs_rig(ctx);
     rig_ask(rig, "POST", target);
     rig_set(rig, "HTTP_AUTHORIZATION", "Bearer " KEY);
+    rig_set(rig, "HTTP_IDEMPOTENCY_KEY", "once");
     rig_body(rig, body);
     rig_serve(rig);
     fake_responder->finish(rig->request, &rig->response);

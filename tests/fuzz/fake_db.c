@@ -63,6 +63,7 @@ struct rows *db_query_params(TALLOC_CTX *ctx, struct db *db, const struct statem
     for (const char *const *name = fake_empty; name && *name; name++)
         if (text_equal(*name, statement->name))
             rows->count = 0;
+    rows->affected = (int64_t)rows->count; /* 0 or 1 */
     return rows;
 }
 
@@ -161,6 +162,23 @@ bool db_commit(struct db *db, struct fault *fault)
 }
 
 void db_rollback(struct db *db)
+{
+    (void)db;
+}
+
+bool db_enclose(struct db *db, struct fault *fault)
+{
+    (void)db;
+    (void)fault;
+    return true;
+}
+
+bool db_enclosed_commit(struct db *db, struct fault *fault)
+{
+    return db_commit(db, fault);
+}
+
+void db_enclosed_rollback(struct db *db)
 {
     (void)db;
 }

@@ -1,0 +1,220 @@
+"""Idempotency-Key on POSTs of the REST API: one effect, one answer, whoever races or dies (05 section 2.10)."""
+import os
+import signal
+import threading
+import uuid
+
+from test_revocation_api import RevokeTest
+
+
+class Once(RevokeTest):
+
+    seconds = 8
+
+    def once(self, key, path="/profiles", body=None, actor=None):
+        return self.post(path, body, key=actor, Idempotency_Key=key)
+
+    def profile(self, key, name, actor=None, **members):
+        return self.once(key, "/profiles", {"name": name, **members}, actor)
+
+    @staticmethod
+    def fresh():
+        return f"k-{uuid.uuid4()}", f"once {uuid.uuid4()}"
+
+    def count(self, name):
+        return self.stack.value(f"SELECT count(*) FROM certificate_profiles WHERE name = '{name}'")
+
+    def kept(self, key):
+        return self.stack.sql(f"SELECT actor, status, content_type, location, body FROM api_idempotency WHERE key = '{key}'")
+
+    def assertReplayed(self, answer, first):
+        self.assertEqual(answer.status, first.status, answer)
+        self.assertEqual(answer.body, first.body)
+        self.assertEqual(answer.headers.get("Idempotency-Replayed"), "true", answer)
+        self.assertNotIn("Idempotency-Replayed", first.headers)
+        for name in ("Content-Type", "Location", "ETag"):
+            self.assertEqual(answer.headers.get(name), first.headers.get(name))
+
+    def test_the_same_again(self):
+        key, name = self.fresh()
+        first = self.profile(key, name)
+        self.assertEqual(first.status, 201, first)
+        for _ in range(3):
+            self.assertReplayed(self.profile(key, name), first)
+        self.assertEqual(self.count(name), "1")
+        self.assertEqual(self.stack.value(f"SELECT count(*) FROM audit_events WHERE action = 'create_profile' AND "
+                                          f"resource_id = '{first.json['id']}'"), "1")
+        self.assertEqual(self.stack.value(f"SELECT expires_at - created_at FROM api_idempotency WHERE key = '{key}'"), "1 day")
+
+    def test_another_request(self):
+        key, name = self.fresh()
+        first = self.profile(key, name)
+        self.assertEqual(first.status, 201, first)
+        for answer in (self.profile(key, name + " x"), self.once(key, "/profiles?x=1", {"name": name}), self.once(key, "/approvals/a/approve")):
+            self.assertRefused(answer, 422, "unprocessable", "Idempotency-Key was used for another request")
+        self.assertEqual(self.count(name + " x"), "0")
+        self.assertReplayed(self.profile(key, name), first)
+
+    def test_another_actor(self):
+        """A key is its sender's: nobody learns what another did under it."""
+        key, name = self.fresh()
+        other = self.new_key("--role=r-admin")[0]
+        first = self.profile(key, name)
+        second = self.profile(key, name + " 2", actor=other)
+        self.assertEqual((first.status, second.status), (201, 201), second)
+        self.assertReplayed(self.profile(key, name + " 2", actor=other), second)
+        self.assertReplayed(self.profile(key, name), first)
+        self.assertEqual(len({row[0] for row in self.kept(key)}), 2)
+
+    def test_who_may_no_more(self):
+        """Whose right is gone learns nothing of an answer that was theirs."""
+        key, name = self.fresh()
+        actor, identity, _ = self.new_key("--role=r-admin")
+        self.assertEqual(self.profile(key, name, actor=actor).status, 201)
+        self.admin("key", "revoke", identity)
+        self.stack.wait(lambda: self.profile(key, name, actor=actor).status == 401, what="the key is refused")
+
+    def test_keys(self):
+        for bad in ("x" * 129, "a b", "a\tb", "\u00e9"):
+            with self.subTest(bad):
+                name = self.fresh()[1]
+                self.assertRefused(self.profile(bad.encode().decode("latin-1"), name), 400, "invalid",
+                                   "Idempotency-Key must be 1 to 128 visible ASCII characters")
+                self.assertEqual(self.count(name), "0")
+        key, name = self.fresh()
+        longest = (key + "~!" + "x" * 128)[:128]
+        first = self.profile(longest, name)
+        self.assertEqual(first.status, 201, first)
+        self.assertReplayed(self.profile(longest, name), first)
+
+    def test_refusals_are_not_kept(self):
+        key, name = self.fresh()
+        self.assertRefused(self.profile(key, name, max_ttl_seconds=-1), 400, "invalid", "max_ttl_seconds cannot be negative")
+        self.assertEqual(self.kept(key), [])
+        first = self.profile(key, name)
+        self.assertEqual(first.status, 201, first)
+        key, _ = self.fresh()
+        for _ in range(2):
+            self.assertRefused(self.profile(key, name), 409, "duplicate", "A profile with this name already exists")
+        self.assertEqual(self.kept(key), [])
+
+    def test_what_a_refusal_wrote_stays(self):
+        """Its audit row, as without a key; and the key is free."""
+        key, _ = self.fresh()
+        certificate, leaf, _ = self.issued("once-broken.example")
+        self.stack.sql(f"UPDATE certificate_versions SET pem_chain = 'x' WHERE serial_number = '{leaf.serial_number:x}'")
+        for attempt in (1, 2):
+            answer = self.once(key, f"/certificates/{certificate}/export/pkcs12", {})
+            self.assertRefused(answer, 422, "unprocessable", "Certificate data cannot be parsed as X.509")
+            self.assertEqual(len(self.audits("cert_export_failed", certificate)), attempt)
+        self.assertEqual(self.kept(key), [])
+
+    def test_only_posts(self):
+        key, name = self.fresh()
+        made = self.profile(self.fresh()[0], name)
+        path = "/profiles/" + made.json["id"]
+        for description in ("a", "b"):
+            answer = self.send("PATCH", path, {"description": description}, Idempotency_Key=key)
+            self.assertEqual((answer.status, answer.json["description"]), (200, description), answer)
+        self.assertEqual(self.get(path, Idempotency_Key="a b").status, 200)
+        self.assertEqual(self.kept(key), [])
+
+    def test_expired(self):
+        key, name = self.fresh()
+        first = self.profile(key, name)
+        self.stack.sql(f"UPDATE api_idempotency SET expires_at = now() WHERE key = '{key}'")
+        second = self.profile(key, name + " later")
+        self.assertEqual(second.status, 201, second)
+        self.assertNotEqual(second.json["id"], first.json["id"])
+        self.assertReplayed(self.profile(key, name + " later"), second)
+
+    def test_revocation(self):
+        """Without the key the second would say `already_revoked`."""
+        key, _ = self.fresh()
+        certificate, leaf, _ = self.issued("once.example")
+        path = f"/certificates/{certificate}/revoke"
+        first = self.once(key, path, {"reason": "superseded"})
+        self.assertDone(first)
+        self.assertReplayed(self.once(key, path, {"reason": "superseded"}), first)
+        self.assertEqual(self.reason(leaf), "superseded")
+        self.assertRefused(self.once(key, path, {"reason": "keyCompromise"}), 422, "unprocessable")
+
+    def test_secrets_are_not_kept(self):
+        key, _ = self.fresh()
+        certificate, _, _ = self.issued("once-export.example")
+        path = f"/certificates/{certificate}/export/pkcs12"
+        first = self.once(key, path, {"password": "s3cret"})
+        self.assertEqual((first.status, first.headers["Content-Type"]), (200, "application/x-pkcs12"), first)
+        answer = self.once(key, path, {"password": "s3cret"})
+        self.assertRefused(answer, 409, "conflict", "already completed; secret not repeated")
+        self.assertEqual([row[1:] for row in self.kept(key)], [["", "", "", ""]])
+
+    # --- races ---
+
+    def test_many_at_once(self):
+        key, name = self.fresh()
+        answers = self.at_once([lambda: self.profile(key, name)] * 8)
+        good = [answer for answer in answers if answer.status == 201]
+        for answer in answers:
+            if answer.status != 201:
+                self.assertRefused(answer, 409, "duplicate", "a request with this Idempotency-Key is in progress")
+                self.assertEqual(answer.headers["Retry-After"], "1")
+        self.assertGreaterEqual(len(good), 1)
+        self.assertEqual(len({answer.body for answer in good}), 1)
+        self.assertEqual(self.count(name), "1")
+
+    def while_it_runs(self, statement, call):
+        """The answer of `call` and of the same call while the first is held up."""
+        first = []
+        thread = threading.Thread(target=lambda: first.append(call()))
+        with self.stack.holding(statement):
+            thread.start()
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'certctl_api' AND wait_event_type = 'Lock'"
+            self.stack.wait(lambda: self.stack.value(waiting) == "1", seconds=60, what="the first waits")
+            second = call()
+        thread.join()
+        return first[0], second
+
+    def test_in_progress(self):
+        key, name = self.fresh()
+        first, second = self.while_it_runs("LOCK TABLE certificate_profiles IN SHARE MODE", lambda: self.profile(key, name))
+        self.assertEqual(first.status, 201, first)
+        self.assertRefused(second, 409, "duplicate", "a request with this Idempotency-Key is in progress")
+        self.assertReplayed(self.profile(key, name), first)
+
+    def test_bulk(self):
+        """It commits in batches; the key is its session's until it has answered."""
+        key, _ = self.fresh()
+        certificate, leaf, _ = self.issued("once-bulk.example")
+        body = {"reason": "superseded", "certificate_ids": [certificate]}
+        first, second = self.while_it_runs(f"SELECT 1 FROM managed_certificates WHERE id = '{certificate}' FOR UPDATE",
+                                           lambda: self.once(key, "/certificates/bulk-revoke", body))
+        self.assertEqual((first.status, first.json["total_revoked"]), (200, 1), first)
+        self.assertRefused(second, 409, "duplicate", "a request with this Idempotency-Key is in progress")
+        self.assertReplayed(self.once(key, "/certificates/bulk-revoke", body), first)
+        self.assertEqual(self.reason(leaf), "superseded")
+        self.assertEqual(self.stack.value("SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' "
+                                          "AND a.usename = 'certctl_api' AND a.state = 'idle'"), "0")
+
+    def test_the_worker_is_killed(self):
+        """Nothing of it is left: the key is free, and whoever asks again is the first."""
+        key, name = self.fresh()
+        lost = []
+        thread = threading.Thread(target=lambda: lost.append(self.profile(key, name)))
+        with self.stack.holding("LOCK TABLE certificate_profiles IN SHARE MODE"):
+            thread.start()
+            waiting = "SELECT pid FROM pg_stat_activity WHERE usename = 'certctl_api' AND wait_event_type = 'Lock'"
+            self.stack.wait(lambda: len(self.stack.sql(waiting)) == 1, seconds=60, what="it waits")
+            for pid in self.stack.pids("certctl-api"):
+                os.kill(pid, signal.SIGKILL)
+            thread.join()
+        self.assertIn(lost[0].status, (502, 503), lost[0])
+        answers = []
+
+        def again():
+            answers.append(self.profile(key, name))
+            return answers[-1].status not in (409, 502, 503)
+        self.stack.wait(again, seconds=60, what="an answer")
+        self.assertEqual(answers[-1].status, 201, answers[-1])
+        self.assertNotIn("Idempotency-Replayed", answers[-1].headers)
+        self.assertEqual(self.count(name), "1")
