@@ -4,7 +4,14 @@
  * Three times: at once; after a second, since an answer from before may have been on its way to the
  * web server and overwritten the new one; and after five. A row stays before the cursor for half a
  * minute, since ids are not committed in their order. What a killed run has done, the next does
- * again: harmless. */
+ * again: harmless.
+ *
+ * Who was never told of comes first, and among those who was revoked alone, and the newest: so one
+ * revocation waits neither for what is told again nor for thousands revoked at once. Therefore a
+ * look ends early, after a fifth of a second or when somebody wakes it, and the next one reads what
+ * came meanwhile. */
+#include <stdlib.h>
+
 #include "core/auto.h"
 #include "core/clock.h"
 #include "core/memory.h"
@@ -14,11 +21,18 @@
 
 #include "core/banned.h"
 
-#define TIMES       3
-#define BATCH       20000
-#define PASSED_MS   30000
-#define GIVEN_UP_MS INT64_C(3600000) /* what the web server keeps has ended long since */
-#define PATIENCE_US INT64_C(2000000)
+#define TIMES         3
+#define OLDEST        20000            /* rows from the cursor on, read at once */
+#define NEWEST        2000             /* and from the end, where there are more */
+#define RECENT        2000             /* ids: so far an id may be committed after a higher one */
+#define WHOLE_US      INT64_C(5000000) /* each so often everything behind the cursor is read again */
+#define CROWD         16 /* so many at one time, one after the other, were revoked at once */
+#define PASSED_MS     30000
+#define MARGIN_MS     30000 /* what the web server may keep has ended, and this long since */
+#define PATIENCE_US   INT64_C(2000000)
+#define SLICE_US      INT64_C(200000) /* then a look ends, whatever waits */
+#define DEAF_US       INT64_C(20000)  /* a wake ends none before */
+#define ASKS_AGAIN_MS 500             /* where the web server does not answer */
 
 static const int64_t due_at_ms[TIMES] = {0, 1000, 5000};
 
@@ -32,12 +46,17 @@ STATEMENT(edge_cursor_read, "SELECT last_id FROM ocsp_edge_cursors WHERE node_id
 STATEMENT(edge_cursor_move, "UPDATE ocsp_edge_cursors SET last_id = $2::bigint, updated_at = now() "
                             "WHERE node_id = $1::text AND last_id < $2::bigint");
 
-/* $1 after, $2 batch. */
+/* $1 after, $2 how many of the oldest, $3 of the newest. */
 STATEMENT(edge_rows,
-          "SELECT v.id, v.issuer_id, v.serial_hex, c.name_sha1, c.key_sha1, c.name_sha256, "
-          "c.key_sha256, (extract(epoch FROM now() - v.created_at) * 1000)::bigint AS age_ms "
-          "FROM ocsp_invalidations v LEFT JOIN ca_instances c ON c.id = v.ca_id "
-          "WHERE v.id > $1::bigint ORDER BY v.id LIMIT $2::bigint");
+          "SELECT v.id, (extract(epoch FROM v.created_at) * 1000000)::bigint AS created_us, "
+          "(extract(epoch FROM now() - v.created_at) * 1000)::bigint AS age_ms "
+          "FROM ((SELECT id, created_at FROM ocsp_invalidations WHERE id > $1::bigint ORDER BY id "
+          "LIMIT $2::bigint) UNION (SELECT id, created_at FROM ocsp_invalidations "
+          "WHERE id > $1::bigint ORDER BY id DESC LIMIT $3::bigint)) v ORDER BY v.id");
+/* $1 id. No row: of no CA of ours. */
+STATEMENT(edge_target, "SELECT v.issuer_id, v.serial_hex, c.name_sha1, c.key_sha1, c.name_sha256, "
+                       "c.key_sha256 FROM ocsp_invalidations v JOIN ca_instances c "
+                       "ON c.id = v.ca_id WHERE v.id = $1::bigint");
 
 /* $1 refreshed, $2 failed. */
 STATEMENT(edge_counters,
@@ -47,66 +66,90 @@ STATEMENT(edge_counters,
           "('label=\"edge_refresh_failed\"', $2::bigint)) AS n (label, count) WHERE n.count > 0 "
           "ON CONFLICT (name, labels, shard) DO UPDATE SET value = m.value + EXCLUDED.value");
 
-/* How often each row was told, by id; in its order. */
+/* A row behind the cursor, and how often it was told. */
 struct told {
     int64_t id;
+    int64_t created_us; /* the database's clock: rows of one transaction have one time */
+    int64_t born_us;    /* our monotonic clock */
     int times;
+    bool crowd; /* revoked with many others */
 };
 
-static struct told *memory; /* of this process */
-static size_t memory_count;
+/* Of this process, since a look may come each few milliseconds. */
+static struct known {
+    struct told *items; /* in the order of ids, each once */
+    size_t count;
+    int64_t cursor;
+    int64_t complete_to; /* no row between the cursor and this id is missing in items */
+    int64_t whole_us;    /* when all was read last */
+    bool begun;
+} known;
 
 struct round {
     TALLOC_CTX *ctx;
     struct job_run *run;
-    const struct rows *rows;
-    struct told *told; /* parallel to rows */
-    size_t remembered; /* where in memory we are: both are in the order of ids */
+    struct told **order; /* those that are due, the most urgent first */
+    size_t due;
     struct ocsp_edge *edge;
     int64_t refreshed;
     int64_t failed;
+    int64_t now_us;  /* when the round began */
     int64_t soon_ms; /* when the next is due; 0: none is */
 };
 
-static int times_of(struct round *round, int64_t id)
+static int64_t age_ms(const struct round *round, const struct told *told)
 {
-    while (round->remembered < memory_count && memory[round->remembered].id < id)
-        round->remembered++;
-    return round->remembered < memory_count && memory[round->remembered].id == id
-               ? memory[round->remembered].times
-               : 0;
+    return (round->now_us - told->born_us) / 1000;
 }
 
-static struct ocsp_edge_target target_of(const struct round *round, size_t row)
+static struct ocsp_edge_target target_of(TALLOC_CTX *ctx, const struct rows *rows)
 {
     return (struct ocsp_edge_target){
-        .issuer_id = row_text(round->rows, row, "issuer_id"),
-        .serial = row_text(round->rows, row, "serial_hex"),
-        .name_sha1 = row_bytes(round->ctx, round->rows, row, "name_sha1"),
-        .key_sha1 = row_bytes(round->ctx, round->rows, row, "key_sha1"),
-        .name_sha256 = row_bytes(round->ctx, round->rows, row, "name_sha256"),
-        .key_sha256 = row_bytes(round->ctx, round->rows, row, "key_sha256"),
+        .issuer_id = row_text(rows, 0, "issuer_id"),
+        .serial = row_text(rows, 0, "serial_hex"),
+        .name_sha1 = row_bytes(ctx, rows, 0, "name_sha1"),
+        .key_sha1 = row_bytes(ctx, rows, 0, "key_sha1"),
+        .name_sha256 = row_bytes(ctx, rows, 0, "name_sha256"),
+        .key_sha256 = row_bytes(ctx, rows, 0, "key_sha256"),
     };
 }
 
-/* Once the web server does not answer, nobody asks it again in this round. */
-static bool tell(struct round *round, size_t row)
+static bool refresh(struct round *round, const struct ocsp_edge_target *target)
 {
-    const struct ocsp_edge_target target = target_of(round, row);
     struct fault fault = {0};
 
-    if (round->failed > 0)
-        return false;
     if (!round->edge)
         round->edge = ocsp_edge_open(round->ctx, round->run->settings->ocsp_refresh_socket, &fault);
     if (round->edge &&
-        ocsp_edge_refresh(round->edge, &target, clock_monotonic_us() + PATIENCE_US, &fault)) {
+        ocsp_edge_refresh(round->edge, target, clock_monotonic_us() + PATIENCE_US, &fault)) {
         round->refreshed++;
+        round->run->items_ok++;
         return true;
     }
     round->failed++;
-    job_item_failed(round->run, target.serial, &fault);
+    job_item_failed(round->run, target->serial, &fault);
     return false;
+}
+
+/* *ret_told: false where the web server does not answer. False: the database does not. */
+static bool tell(struct round *round, struct told *told, bool *ret_told, struct fault *fault)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    struct rows *rows = db_query(scratch, round->run->db, &edge_target, fault, INTEGER(told->id));
+
+    if (!rows)
+        return false;
+    *ret_told = true;
+    if (rows->count == 0) {
+        told->times = TIMES;
+        return true;
+    }
+    const struct ocsp_edge_target target = target_of(scratch, rows);
+    *ret_told = refresh(round, &target);
+    /* One that we came to late counts for those that it missed. */
+    while (*ret_told && told->times < TIMES && age_ms(round, told) >= due_at_ms[told->times])
+        told->times++;
+    return true;
 }
 
 static void want_soon(struct round *round, int64_t ms)
@@ -114,93 +157,197 @@ static void want_soon(struct round *round, int64_t ms)
     round->soon_ms = round->soon_ms == 0 ? ms : least(round->soon_ms, ms);
 }
 
-static void look_at(struct round *round, size_t row)
+/* Of whom nobody ever heard, then who was revoked alone, then the newest. */
+static int compare_urgency(const void *left, const void *right)
 {
-    const int64_t age_ms = row_integer(round->rows, row, "age_ms");
-    struct told *told = &round->told[row];
+    const struct told *a = *(struct told *const *)left; /* qsort's own */
+    const struct told *b = *(struct told *const *)right;
 
-    *told = (struct told){row_integer(round->rows, row, "id"), 0};
-    told->times = times_of(round, told->id);
-    if (row_null(round->rows, row, "name_sha1") || age_ms > GIVEN_UP_MS)
-        told->times = TIMES; /* of no CA of ours, or too late to matter */
-    if (told->times == TIMES)
-        return;
-    if (age_ms >= due_at_ms[told->times] && tell(round, row)) {
-        /* One that we came to late counts for those that it missed. */
-        while (told->times < TIMES && age_ms >= due_at_ms[told->times])
-            told->times++;
-        round->run->items_ok++;
-    }
-    if (told->times < TIMES)
-        want_soon(round, most(due_at_ms[told->times] - age_ms, INT64_C(100)));
+    if ((a->times > 0) != (b->times > 0))
+        return a->times > 0 ? 1 : -1;
+    if (a->crowd != b->crowd)
+        return a->crowd ? 1 : -1;
+    return a->id < b->id ? 1 : -1;
 }
 
-/* The last before which all were told three times and are old enough. */
-static int64_t passed_id(const struct round *round)
+/* Rows of one transaction stand together unless others were revoked between. */
+static void find_crowds(void)
 {
-    int64_t passed = 0;
+    size_t begin = 0;
 
-    for (size_t i = 0; i < round->rows->count; i++) {
-        if (round->told[i].times < TIMES || row_integer(round->rows, i, "age_ms") < PASSED_MS)
-            break;
-        passed = round->told[i].id;
+    for (size_t i = 1; i <= known.count; i++) {
+        if (i < known.count && known.items[i].created_us == known.items[begin].created_us)
+            continue;
+        for (size_t k = begin; k < i; k++)
+            known.items[k].crowd = i - begin > CROWD;
+        begin = i;
     }
+}
+
+/* Both are in the order of ids; what is known stays, with its count. */
+static void merge(const struct round *round, const struct rows *rows)
+{
+    struct told *all = mem_array(NULL, struct told, known.count + rows->count + 1);
+    size_t old = 0;
+    size_t count = 0;
+
+    for (size_t row = 0; row < rows->count; row++) {
+        const int64_t id = row_integer(rows, row, "id");
+        while (old < known.count && known.items[old].id < id)
+            all[count++] = known.items[old++];
+        if (old < known.count && known.items[old].id == id)
+            continue;
+        all[count++] = (struct told){
+            .id = id,
+            .created_us = row_integer(rows, row, "created_us"),
+            .born_us = round->now_us - row_integer(rows, row, "age_ms") * 1000,
+        };
+    }
+    while (old < known.count)
+        all[count++] = known.items[old++];
+    talloc_free(known.items);
+    known.items = all;
+    known.count = count;
+}
+
+/* Everything behind the cursor now and then, and else what may be new. */
+static bool read_rows(struct round *round, struct fault *fault)
+{
+    const bool whole = known.whole_us == 0 || round->now_us - known.whole_us >= WHOLE_US;
+    const int64_t newest = known.count > 0 ? known.items[known.count - 1].id : known.cursor;
+    const int64_t after = whole ? known.cursor : most(known.cursor, newest - RECENT);
+    struct rows *rows = db_query(round->ctx, round->run->db, &edge_rows, fault, INTEGER(after),
+                                 INTEGER(OLDEST), INTEGER(NEWEST));
+
+    if (!rows)
+        return false;
+    if (whole) {
+        known.whole_us = round->now_us;
+        known.complete_to = rows->count < OLDEST ? INT64_MAX : row_integer(rows, OLDEST - 1, "id");
+    }
+    merge(round, rows);
+    find_crowds();
+    return true;
+}
+
+static void find_due(struct round *round)
+{
+    const int64_t given_up_ms = round->run->settings->ocsp_edge_ttl_s * 1000 + MARGIN_MS;
+
+    round->order = mem_array(round->ctx, struct told *, known.count + 1);
+    for (size_t i = 0; i < known.count; i++) {
+        struct told *told = &known.items[i];
+        if (age_ms(round, told) > given_up_ms)
+            told->times = TIMES; /* too late to matter */
+        if (told->times < TIMES && age_ms(round, told) >= due_at_ms[told->times])
+            round->order[round->due++] = told;
+    }
+    qsort(round->order, round->due, sizeof *round->order, compare_urgency);
+}
+
+/* Somebody may wait for what this look does not know yet. */
+static bool must_look_again(const struct round *round)
+{
+    const int64_t ran_us = clock_monotonic_us() - round->now_us;
+
+    return ran_us >= SLICE_US ||
+           (ran_us >= DEAF_US && round->run->wake && wake_wait(round->run->wake, 0));
+}
+
+static bool tell_those_due(struct round *round, struct fault *fault)
+{
+    size_t i = 0;
+    bool told = true;
+
+    while (told && i < round->due && !job_should_stop(round->run) &&
+           (i == 0 || !must_look_again(round))) {
+        if (!tell(round, round->order[i], &told, fault))
+            return false;
+        i += told ? 1 : 0;
+    }
+    if (i < round->due)
+        want_soon(round, told ? 1 : ASKS_AGAIN_MS);
+    return true;
+}
+
+static void find_next(struct round *round)
+{
+    for (size_t i = 0; i < known.count; i++) {
+        const struct told *told = &known.items[i];
+        if (told->times < TIMES && age_ms(round, told) < due_at_ms[told->times])
+            want_soon(round, due_at_ms[told->times] - age_ms(round, told));
+    }
+}
+
+/* How many of the oldest were told three times and are old enough. */
+static size_t count_passed(const struct round *round)
+{
+    size_t passed = 0;
+
+    while (passed < known.count && known.items[passed].times == TIMES &&
+           known.items[passed].id <= known.complete_to &&
+           age_ms(round, &known.items[passed]) >= PASSED_MS)
+        passed++;
     return passed;
 }
 
-static void remember(struct round *round)
+static bool move_cursor(struct round *round, struct fault *fault)
 {
-    talloc_free(memory);
-    memory = talloc_steal(NULL, round->told);
-    memory_count = round->rows->count;
+    const size_t passed = count_passed(round);
+
+    if (passed == 0)
+        return true;
+    const int64_t id = known.items[passed - 1].id;
+    if (!db_query(round->ctx, round->run->db, &edge_cursor_move, fault,
+                  TEXT(round->run->settings->node_id), INTEGER(id)))
+        return false;
+    known.cursor = id;
+    known.count -= passed;
+    memmove(known.items, known.items + passed, known.count * sizeof *known.items);
+    return true;
 }
 
 static bool settle(struct round *round, struct fault *fault)
 {
-    const int64_t passed = passed_id(round);
-    struct job_run *run = round->run;
-
-    remember(round);
-    run->look_again_ms = round->soon_ms;
-    if (passed > 0 && !db_query(round->ctx, run->db, &edge_cursor_move, fault,
-                                TEXT(run->settings->node_id), INTEGER(passed)))
-        return false;
-    return round->refreshed + round->failed == 0 ||
-           db_query(round->ctx, run->db, &edge_counters, fault, INTEGER(round->refreshed),
-                    INTEGER(round->failed)) != NULL;
+    round->run->look_again_ms = round->soon_ms;
+    return move_cursor(round, fault) &&
+           (round->refreshed + round->failed == 0 ||
+            db_query(round->ctx, round->run->db, &edge_counters, fault, INTEGER(round->refreshed),
+                     INTEGER(round->failed)) != NULL);
 }
 
-static bool read_cursor(struct round *round, int64_t *ret_id, struct fault *fault)
+static bool read_cursor(struct round *round, struct fault *fault)
 {
     const struct db_param host = TEXT(round->run->settings->node_id);
-    struct rows *rows = db_query(round->ctx, round->run->db, &edge_cursor_read, fault, host);
+    struct rows *rows;
 
+    if (known.begun)
+        return true;
+    rows = db_query(round->ctx, round->run->db, &edge_cursor_read, fault, host);
     if (rows && rows->count == 0 && !round->run->dry_run)
         rows = db_query(round->ctx, round->run->db, &edge_cursor, fault, host);
     if (!rows)
         return false;
-    *ret_id = rows->count > 0 ? row_integer(rows, 0, "last_id") : 0;
+    known.cursor = rows->count > 0 ? row_integer(rows, 0, "last_id") : 0;
+    known.begun = true;
     return true;
 }
 
 static bool look(struct job_run *run, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *ctx = talloc_new(NULL);
-    struct round round = {.ctx = ctx, .run = run};
-    int64_t after = 0;
+    struct round round = {.ctx = ctx, .run = run, .now_us = clock_monotonic_us()};
 
-    if (!read_cursor(&round, &after, fault))
-        return false;
-    round.rows = db_query(ctx, run->db, &edge_rows, fault, INTEGER(after), INTEGER(BATCH));
-    if (!round.rows)
+    if (!read_cursor(&round, fault) || !read_rows(&round, fault))
         return false;
     if (run->dry_run) {
-        job_would("refresh", "OCSP answers", (int64_t)round.rows->count); /* at most BATCH */
+        job_would("refresh", "OCSP answers", (int64_t)known.count); /* at most both limits */
         return true;
     }
-    round.told = mem_array(ctx, struct told, round.rows->count + 1);
-    for (size_t i = 0; i < round.rows->count && !job_should_stop(run); i++)
-        look_at(&round, i);
+    find_due(&round);
+    if (!tell_those_due(&round, fault))
+        return false;
+    find_next(&round);
     return settle(&round, fault);
 }
 

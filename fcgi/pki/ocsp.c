@@ -181,6 +181,13 @@ static bool answer(struct inquiry *inquiry, struct fault *fault)
     return answer_now(inquiry, standings, fault);
 }
 
+/* What the web server's refresh socket passes on has no address (nginx: "unix:"): it replaces kept
+ * answers, and a limit would leave an old one in place. */
+static bool is_refresh(const struct request *request)
+{
+    return text_equal(request->remote_addr, "unix:");
+}
+
 /* Issuer, then address: what they cost is bounded by the table of CAs and by the limit itself. */
 static bool admitted(struct inquiry *inquiry, bool *ret_answered, struct fault *fault)
 {
@@ -194,7 +201,8 @@ static bool admitted(struct inquiry *inquiry, bool *ret_answered, struct fault *
         inquiry->worker->counters.counts[COUNT_ISSUER_NOT_FOUND]++;
         return issuer_refuse(inquiry->request, inquiry->path_id, "OCSP", fault);
     }
-    if (!limit_take(&inquiry->worker->limit, inquiry->request->db, inquiry->request->remote_addr,
+    if (!is_refresh(inquiry->request) &&
+        !limit_take(&inquiry->worker->limit, inquiry->request->db, inquiry->request->remote_addr,
                     settings->ocsp_rate_limit_per_ip_min, &wait_s, fault))
         return false;
     if (wait_s > 0)
