@@ -76,7 +76,7 @@ static const char list_help[] =
 static const char create_usage[] =
     "--parent=ID --cn=NAME [--name=NAME] [--organization=NAME] [--algorithm=ALG]\n"
     "      [--driver=file|pkcs11] [--days=N] [--path-len=N] [--permit=DNS]… [--exclude=DNS]…\n"
-    "      [--base-url=URL]";
+    "      [--base-url=URL] [--ocsp-url=URL]";
 static const char single_usage[] =
     "--cn=NAME [--issuer=ID] [--organization=NAME] [--algorithm=ALG] [--driver=file|pkcs11]\n"
     "      [--days=N] [--base-url=URL]";
@@ -84,7 +84,8 @@ static const char csr_usage[] =
     "--cn=NAME [--issuer=ID] [--organization=NAME] [--algorithm=ALG] [--driver=file|pkcs11]\n"
     "      [--path-len=N]";
 static const char import_usage[] =
-    "--key=REF|--request=ID --chain=FILE [--issuer=ID] [--tree] [--name=NAME] [--base-url=URL]";
+    "--key=REF|--request=ID --chain=FILE [--issuer=ID] [--tree] [--name=NAME] [--base-url=URL]\n"
+    "      [--ocsp-url=URL]";
 static const char sign_usage[] =
     "--parent=ID --csr=FILE [--name=NAME] [--days=N] [--path-len=N] [--permit=DNS]…\n"
     "      [--exclude=DNS]…";

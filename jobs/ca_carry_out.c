@@ -9,12 +9,13 @@
 #include "core/banned.h"
 
 /* $1 CA, $2 issuer. */
-STATEMENT(ca_held_by_id,
-          "SELECT c.id, c.intermediate_ca_id, m.parent_ca_id, "
-          "coalesce(m.name::text, c.id::text) AS name, coalesce(m.state, c.state) AS state, "
-          "c.key_ref, c.key_algorithm, c.chain_pem, c.cert_der FROM ca_instances c "
-          "LEFT JOIN intermediate_cas m ON m.id = c.intermediate_ca_id "
-          "WHERE c.id = $1::text AND c.issuer_id = $2::text");
+STATEMENT(
+    ca_held_by_id,
+    "SELECT c.id, c.intermediate_ca_id, m.parent_ca_id, "
+    "coalesce(m.name::text, c.id::text) AS name, coalesce(m.state, c.state) AS state, "
+    "c.key_ref, c.key_algorithm, c.chain_pem, c.cert_der, m.ocsp_responder_url FROM ca_instances c "
+    "LEFT JOIN intermediate_cas m ON m.id = c.intermediate_ca_id "
+    "WHERE c.id = $1::text AND c.issuer_id = $2::text");
 
 /* $1 CA. */
 STATEMENT(ca_parent_lock, "SELECT state FROM intermediate_cas WHERE id = $1::text FOR SHARE");
@@ -40,6 +41,7 @@ bool ca_held(const struct ca_work *work, const char *id, struct held_ca *ret_ca,
         .key_ref = row_text(rows, 0, "key_ref"),
         .algorithm = row_text(rows, 0, "key_algorithm"),
         .chain_pem = row_text(rows, 0, "chain_pem"),
+        .ocsp_url = row_text(rows, 0, "ocsp_responder_url"),
     };
     ret_ca->certificate = certificate_from_der(work->ctx, row_bytes(work->ctx, rows, 0, "cert_der"),
                                                fault);
@@ -83,6 +85,10 @@ bool ca_give_facts(const struct ca_work *work, const struct ca_order *order,
         .crl_urls = order->crl_urls,
     };
 
+    if (ca->ocsp_url) {
+        facts.ocsp_urls = (struct text_list){0};
+        text_list_add(work->ctx, &facts.ocsp_urls, ca->ocsp_url);
+    }
     ca_constraints_of(work->ctx, ca->certificate, &facts.permitted_dns, &facts.excluded_dns);
     return ca_write_facts(work, ca->key_ref, ca_facts_text(work->ctx, &facts), ret_reply, fault);
 }

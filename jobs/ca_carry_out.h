@@ -20,6 +20,7 @@ struct held_ca {
     const char *key_ref;
     const char *algorithm;
     const char *chain_pem;
+    const char *ocsp_url; /* where it is not that of the site; NULL */
     struct certificate *certificate;
 };
 
@@ -32,7 +33,8 @@ bool ca_held_may_be_parent(const struct held_ca *parent, struct fault *fault);
 bool ca_parent_stays(const struct ca_work *work, const char *parent_id, struct fault *fault);
 /* The id of a CA that is in no hierarchy (04 section 3.1). */
 const char *ca_single_id(const struct ca_work *work, const struct certificate *certificate);
-/* By the order's URLs and the certificate's own constraints. A CA above others signs no leaf. */
+/* By the order's URLs, or the CA's own of its responder, and the certificate's own constraints. A
+ * CA above others signs no leaf. */
 bool ca_give_facts(const struct ca_work *work, const struct ca_order *order,
                    const struct new_ca *ca, bool signs_leaves, struct signer_reply *ret_reply,
                    struct fault *fault);

@@ -273,7 +273,8 @@ bool ca_renew(const struct ca_work *work, const struct ca_order *order, struct f
     struct renewal renewal = {
         .ca = {.id = id_new(work->ctx, "ica"),
                .algorithm = order->algorithm,
-               .driver = order->driver},
+               .driver = order->driver,
+               .ocsp_url = old.ocsp_url},
         .old = &old
     };
     struct ca_wish wish = ca_order_wish(work->ctx, order, (struct bytes){0}, clock_now_s(),

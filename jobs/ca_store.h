@@ -29,7 +29,7 @@ struct new_ca {
     struct certificate *certificate;
     const char *pem;
     const char *chain_pem;
-    const char *ocsp_url; /* what the request said of the row; NULL: nothing */
+    const char *ocsp_url; /* of what it signs, where the request said so; NULL */
     json_t *metadata;
 };
 

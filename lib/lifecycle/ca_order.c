@@ -370,9 +370,9 @@ struct ca_wish ca_order_wish(TALLOC_CTX *ctx, const struct ca_order *order, stru
     };
 }
 
-/* The URLs that name the CA; others would lead a client that checks another CA astray, and are
- * taken only where the CA signs leaves. */
-static void set_urls(json_t *facts, const char *name, const struct text_list *urls,
+/* The URLs that name the CA. Of lists and certificates others would lead a client that checks
+ * another CA astray, and are taken only where the CA signs leaves. */
+static void set_urls(json_t *facts, const char *name, const struct text_list *urls, bool others,
                      const struct ca_facts_wish *wish)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
@@ -385,7 +385,7 @@ static void set_urls(json_t *facts, const char *name, const struct text_list *ur
             text_list_add(
                 scratch, &found,
                 mem_printf(scratch, "%.*s%s%s", (int)(mark - url), url, wish->ca_id, mark + 4));
-        else if (wish->signs_leaves)
+        else if (others)
             text_list_add(scratch, &found, url);
     }
     ca_set_texts(facts, name, &found);
@@ -406,10 +406,9 @@ char *ca_facts_text(TALLOC_CTX *ctx, const struct ca_facts_wish *wish)
     json_set_new(facts, "allowed_ekus", allowed);
     ca_set_texts(facts, "permitted_dns", &wish->permitted_dns);
     ca_set_texts(facts, "excluded_dns", &wish->excluded_dns);
-    /* No responder answers for a CA's children that are CAs: their status is in its CRL. */
-    if (wish->signs_leaves)
-        set_urls(facts, "ocsp_urls", &wish->ocsp_urls, wish);
-    set_urls(facts, "ca_issuers_urls", &wish->ca_issuers_urls, wish);
-    set_urls(facts, "crl_urls", &wish->crl_urls, wish);
+    /* One responder answers for all CAs of an issuer, also for the certificates of CAs. */
+    set_urls(facts, "ocsp_urls", &wish->ocsp_urls, true, wish);
+    set_urls(facts, "ca_issuers_urls", &wish->ca_issuers_urls, wish->signs_leaves, wish);
+    set_urls(facts, "crl_urls", &wish->crl_urls, wish->signs_leaves, wish);
     return json_to_text(ctx, facts);
 }

@@ -29,8 +29,9 @@ struct ca_order {
     struct text_list countries; /* two letters */
     struct text_list localities;
     struct text_list provinces;
-    const char *ocsp_responder_url; /* of the row */
-    json_t *metadata;               /* of the row: texts by name; borrowed from the body */
+    const char
+        *ocsp_responder_url; /* of what the CA signs, in place of ocsp_urls; may hold "{ca}" */
+    json_t *metadata;        /* of the row: texts by name; borrowed from the body */
     const char *algorithm;
     const char *driver;
     int64_t days;

@@ -220,9 +220,10 @@ struct ca_wish ca_bootstrap_wish(TALLOC_CTX *ctx, const struct ca_bootstrap *boo
     };
 }
 
-/* The URLs with the id put in. A root gets those alone that name the CA: others mean the issuing
- * CA's, and would lead a client that checks the issuing CA astray. */
-static struct text_list urls_of(TALLOC_CTX *ctx, const struct text_list *urls, enum ca_place place,
+/* The URLs with the id put in. A root gets lists and certificates alone that name it: others mean
+ * the issuing CA's, and would lead a client that checks the issuing CA astray. One responder
+ * answers for both. */
+static struct text_list urls_of(TALLOC_CTX *ctx, const struct text_list *urls, bool others,
                                 const char *ca_id)
 {
     struct text_list found = {0};
@@ -233,17 +234,17 @@ static struct text_list urls_of(TALLOC_CTX *ctx, const struct text_list *urls, e
         if (mark)
             text_list_add(ctx, &found,
                           mem_printf(ctx, "%.*s%s%s", (int)(mark - url), url, ca_id, mark + 4));
-        else if (place == CA_PLACE_ISSUING)
+        else if (others)
             text_list_add(ctx, &found, url);
     }
     return found;
 }
 
-static void set_urls(json_t *facts, const char *name, const struct text_list *urls,
-                     enum ca_place place, const char *ca_id)
+static void set_urls(json_t *facts, const char *name, const struct text_list *urls, bool others,
+                     const char *ca_id)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    const struct text_list found = urls_of(scratch, urls, place, ca_id);
+    const struct text_list found = urls_of(scratch, urls, others, ca_id);
 
     ca_set_texts(facts, name, &found);
 }
@@ -256,17 +257,16 @@ char *ca_bootstrap_facts(TALLOC_CTX *ctx, const struct ca_bootstrap *bootstrap, 
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     AUTO(json_t) *facts = json_object();
     json_t *allowed = json_array();
+    const bool issuing = place == CA_PLACE_ISSUING;
 
-    for (size_t i = 0; place == CA_PLACE_ISSUING && i < ARRAY_SIZE(ekus); i++)
+    for (size_t i = 0; issuing && i < ARRAY_SIZE(ekus); i++)
         json_add_text(allowed, ekus[i]);
     json_set_text(facts, "ca_certificate", base64_from_bytes(scratch, certificate_der));
     json_set_integer(facts, "max_leaf_days", max_leaf_days);
     json_set_new(facts, "allowed_ekus", allowed);
-    /* No responder answers for the root's children: their status is in its CRL. */
-    if (place == CA_PLACE_ISSUING)
-        set_urls(facts, "ocsp_urls", &bootstrap->ocsp_urls, place, ca_id);
-    set_urls(facts, "ca_issuers_urls", &bootstrap->ca_issuers_urls, place, ca_id);
-    set_urls(facts, "crl_urls", &bootstrap->crl_urls, place, ca_id);
+    set_urls(facts, "ocsp_urls", &bootstrap->ocsp_urls, true, ca_id);
+    set_urls(facts, "ca_issuers_urls", &bootstrap->ca_issuers_urls, issuing, ca_id);
+    set_urls(facts, "crl_urls", &bootstrap->crl_urls, issuing, ca_id);
     return json_to_text(ctx, facts);
 }
 

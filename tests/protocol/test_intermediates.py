@@ -71,6 +71,15 @@ class ApiTest(test_hierarchy.HierarchyTest):
     def ca(self, name):
         return self.stack.value(f"SELECT id FROM intermediate_cas WHERE owning_issuer_id = 'iss-{self.mode}' AND name = '{name}'")
 
+    def assertNames(self, certificate, ca, ocsp_url):
+        """Where its status, its signer's list and its signer's certificate are (04 sections 5.3, 6.6)."""
+        access = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+        points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+        self.assertEqual([(one.access_method, one.access_location.value) for one in access],
+                         [(x509.AuthorityInformationAccessOID.OCSP, ocsp_url),
+                          (x509.AuthorityInformationAccessOID.CA_ISSUERS, f"{self.stack.http_url}/.well-known/pki/ca/{ca}")])
+        self.assertEqual([name.value for point in points for name in point.full_name], [f"{self.stack.http_url}/.well-known/pki/crl/{ca}"])
+
     def root_key(self, name, config=None, subject="/CN=API Root"):
         """A key in the signer's directory, and its self-signed certificate."""
         path = os.path.join(self.stack.dir, "state", "ca", name + ".key")
@@ -101,9 +110,11 @@ class Hierarchy(ApiTest):
         self.assertIn(self.keys["r-admin"][1], shown)
         root = self.ended(request)["intermediate_ca_id"]
         policy = self.create(name="policy", parent_ca_id=root, ttl_days=900, name_constraints=[{"permitted": ["api.example.org"], "excluded": ["no.api.example.org"]}],
+                             ocsp_responder_url="http://ocsp.policy.example/",
                              subject={"common_name": "API Policy", "organization": ["Example", "Other"], "organizational_unit": ["Unit"],
                                       "country": ["DE"], "locality": ["Köln"], "province": ["NRW"]}, metadata={"team": "blue"})
-        issuing = self.create(name="issuing", parent_ca_id=policy, subject={"common_name": "API Issuing"}, algorithm="ECDSA-P384")
+        issuing = self.create(name="issuing", parent_ca_id=policy, subject={"common_name": "API Issuing"}, algorithm="ECDSA-P384",
+                              ocsp_responder_url="http://ocsp.issuing.example/x")
         rows = self.good("GET", self.path())["data"]
         self.assertEqual([row["id"] for row in rows], [root, policy, issuing])
         row = self.good("GET", f"/intermediates/{policy}")
@@ -116,7 +127,10 @@ class Hierarchy(ApiTest):
         country = self.certificate_of(policy).subject.get_attributes_for_oid(x509.NameOID.COUNTRY_NAME)[0]
         self.assertEqual(country._type.name, "PrintableString")
         self.assertEqual(self.good("GET", "/issuers/iss-single/intermediates"), {"data": []})
-        self.issue("api", "www.api.example.org")
+        self.assertNames(x509.load_pem_x509_certificate(split(self.issue("api", "www.api.example.org"))[0].encode()), issuing, "http://ocsp.issuing.example/x")
+        self.assertNames(self.certificate_of(issuing), policy, "http://ocsp.policy.example/")
+        self.assertNames(self.certificate_of(policy), root, f"{self.stack.http_url}/.well-known/pki/ocsp/iss-{self.mode}")
+        self.assertEqual((rows[1]["ocsp_responder_url"], "ocsp_responder_url" in rows[0]), ("http://ocsp.policy.example/", False))
         self.assertEqual([r[0] for r in self.stack.sql(f"SELECT action FROM audit_events WHERE resource_id IN ('{request}', '{root}') AND resource_type = 'intermediate_ca' ORDER BY seq")],
                          ["ca_request_created", "ca_request_approved", "intermediate_ca_root_created"])
 
@@ -289,7 +303,8 @@ class Hierarchy(ApiTest):
         self.assertEqual(self.state_of(old), ["retiring", "retiring"])
         self.assertRefused(self.call("POST", f"/intermediates/{old}/renew"), 409, "only an active CA is renewed")
         self.assertEqual(self.issuing(self.mode), new)
-        self.issue("api", "renewed.api.example.org")
+        leaf = x509.load_pem_x509_certificate(split(self.issue("api", "renewed.api.example.org"))[0].encode())
+        self.assertNames(leaf, new, "http://ocsp.issuing.example/x")
 
     def test_7_retired(self):
         policy, issuing = self.ca("policy"), self.ca("issuing-2")

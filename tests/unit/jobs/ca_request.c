@@ -169,6 +169,7 @@ Test(ca_bootstrap, facts_let_the_root_sign_no_leaf)
     const struct bytes der = bytes_of_text("DER");
     cr_expect_str_eq(ca_bootstrap_facts(scratch, &wanted, CA_PLACE_ROOT, "ica-r", der, 90),
                      "{\"ca_certificate\":\"REVS\",\"max_leaf_days\":90,\"allowed_ekus\":[],"
+                     "\"ocsp_urls\":[\"http://o/ica-r\"],"
                      "\"crl_urls\":[\"http://c/ica-r.crl\"]}");
     cr_expect_str_eq(ca_bootstrap_facts(scratch, &wanted, CA_PLACE_ISSUING, "ica-i", der, 90),
                      "{\"ca_certificate\":\"REVS\",\"max_leaf_days\":90,\"allowed_ekus\":"

@@ -98,22 +98,26 @@ Test(ca_order, facts_of_who_signs_what)
     static char url[] = "http://pki.test/{ca}.crl";
     static char fixed[] = "http://pki.test/fixed.crl";
     static char *urls[] = {url, fixed};
+    static char *responder = fixed;
     struct ca_facts_wish wish = {
         .ca_id = "ica-1",
         .certificate_der = bytes_of_text("x"),
         .max_leaf_days = 90,
         .signs_leaves = true,
-        .crl_urls = {urls, 2}
+        .ocsp_urls = {&responder, 1},
+        .crl_urls = {urls,       2}
     };
 
     cr_expect_str_eq(ca_facts_text(scratch, &wish),
                      "{\"ca_certificate\":\"eA==\",\"max_leaf_days\":90,\"allowed_ekus\":"
                      "[\"serverAuth\",\"clientAuth\",\"codeSigning\",\"emailProtection\","
-                     "\"timeStamping\"],\"crl_urls\":[\"http://pki.test/ica-1.crl\","
+                     "\"timeStamping\"],\"ocsp_urls\":[\"http://pki.test/fixed.crl\"],"
+                     "\"crl_urls\":[\"http://pki.test/ica-1.crl\","
                      "\"http://pki.test/fixed.crl\"]}");
     wish.signs_leaves = false;
     cr_expect_str_eq(ca_facts_text(scratch, &wish),
                      "{\"ca_certificate\":\"eA==\",\"max_leaf_days\":90,\"allowed_ekus\":[],"
+                     "\"ocsp_urls\":[\"http://pki.test/fixed.crl\"],"
                      "\"crl_urls\":[\"http://pki.test/ica-1.crl\"]}");
 }
 
