@@ -88,7 +88,7 @@ class SeamStack(Stack):
         with open(path, "w", encoding="utf-8") as out:
             out.writelines(lines)
 
-    def wait_pool(self, program, count, seconds=20):
+    def wait_pool(self, program, count, seconds=60):
         """All of the pool's processes, each past its start."""
         self.wait(lambda: len(self.pids(program)) >= count, seconds, f"{count} × {program}")
         time.sleep(0.02)

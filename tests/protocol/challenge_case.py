@@ -86,7 +86,7 @@ class ChallengeTest(ProtocolTest):
                 answer = acme.post(self.offer(acme, authz)["url"], {})
                 self.assertEqual(answer.status, 200, answer)
 
-    def settled(self, acme, url, states=("pending", "processing"), seconds=45):
+    def settled(self, acme, url, states=("pending", "processing"), seconds=120):
         """The object at the URL once it is in none of these states."""
         found = []
 

@@ -187,7 +187,7 @@ class Stack:
                 pass
 
     @staticmethod
-    def wait(condition, seconds=20, what="condition"):
+    def wait(condition, seconds=90, what="condition"):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if condition():

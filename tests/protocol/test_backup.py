@@ -146,7 +146,7 @@ class Backup(unittest.TestCase):
 
     @classmethod
     def get(cls, path, method="GET", body=None, headers=None):
-        wire = http.client.HTTPConnection("localhost", cls.stack.http_port, timeout=20)
+        wire = http.client.HTTPConnection("localhost", cls.stack.http_port, timeout=60)
         try:
             wire.request(method, path, body=body, headers=headers or {})
             answer = wire.getresponse()

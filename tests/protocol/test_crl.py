@@ -37,13 +37,13 @@ class Crl(unittest.TestCase):
         cls.root = cls.stack.value("SELECT id FROM ca_instances WHERE path_len = 1")
 
     @classmethod
-    def wait(cls, condition, seconds=30, what="condition"):
+    def wait(cls, condition, seconds=90, what="condition"):
         cls.stack.wait(condition, seconds, what)
 
     @classmethod
     def get(cls, path, method="GET", headers=None):
         """Over plain http, as a client that has to check a certificate does."""
-        wire = http.client.HTTPConnection("localhost", cls.stack.http_port, timeout=20)
+        wire = http.client.HTTPConnection("localhost", cls.stack.http_port, timeout=60)
         try:
             wire.request(method, path, headers=headers or {})
             answer = wire.getresponse()

@@ -194,7 +194,7 @@ class HierarchyTest(ProtocolTest):
 
         def there():
             try:
-                with urllib.request.urlopen(f"{self.stack.http_url}/.well-known/pki/crl/{ca}", timeout=20) as answer:
+                with urllib.request.urlopen(f"{self.stack.http_url}/.well-known/pki/crl/{ca}", timeout=60) as answer:
                     found["crl"] = x509.load_der_x509_crl(answer.read())
             except OSError:
                 return False

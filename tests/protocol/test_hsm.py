@@ -174,7 +174,7 @@ class HsmToken(HsmTest):
         issuing = x509.load_pem_x509_certificate(split(chain)[1].encode())
 
         def listed():
-            with urllib.request.urlopen(f"{self.stack.http_url}/.well-known/pki/crl/iss-local", timeout=20) as answer:
+            with urllib.request.urlopen(f"{self.stack.http_url}/.well-known/pki/crl/iss-local", timeout=60) as answer:
                 crl = x509.load_der_x509_crl(answer.read())
             self.assertTrue(crl.is_signature_valid(issuing.public_key()))
             return crl.get_revoked_certificate_by_serial_number(leaf.serial_number)

@@ -82,7 +82,7 @@ class OcspTest(unittest.TestCase):
 
     @classmethod
     def send(cls, method, path, body=None, headers=None, port=None):
-        wire = http.client.HTTPConnection("localhost", port or cls.stack.http_port, timeout=20)
+        wire = http.client.HTTPConnection("localhost", port or cls.stack.http_port, timeout=60)
         try:
             wire.putrequest(method, path, skip_accept_encoding=True)
             for name, value in (headers or {}).items():
@@ -298,10 +298,10 @@ class Accepted(OcspTest):
         try:
             time.sleep(0.5)
             done = subprocess.run(["curl", "-sv", "--noproxy", "*", "--cert-status", "--cacert", self.stack.root_pem, f"https://localhost:{port}/"],
-                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, timeout=20)
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
         finally:
             server.terminate()
-            said = server.communicate(timeout=10)[0].decode(errors="replace")
+            said = server.communicate(timeout=60)[0].decode(errors="replace")
         self.assertEqual(done.returncode, 0, done.stderr + said)
         self.assertIn("SSL certificate status: good (0)", done.stderr)
 
@@ -622,7 +622,7 @@ class Limited(OcspTest):
         answers, began = [], time.monotonic()
 
         def ask(first):
-            wire = http.client.HTTPConnection("localhost", self.stack.http_port, timeout=20)
+            wire = http.client.HTTPConnection("localhost", self.stack.http_port, timeout=60)
             for n in range(first, count, 4):
                 body = self.request(self.leaf, nonce=b"%s%06d" % (mark, n))
                 try:

@@ -336,7 +336,7 @@ class Caa(ProofTest):
         """Status of the order of this name, proved by dns-01, and its problem."""
         order = acme.order(name)
         self.by_dns(acme, order.json)
-        done = self.settled(acme, order.headers["Location"], seconds=60)
+        done = self.settled(acme, order.headers["Location"], seconds=120)
         return done["status"], (done.get("error") or {"subproblems": [None]})["subproblems"][0]
 
     def test_the_table(self):
@@ -370,7 +370,7 @@ class Caa(ProofTest):
             self.by_dns(acme, orders[label].json)
         for label, (_, allowed) in cases.items():
             with self.subTest(label):
-                done = self.settled(acme, orders[label].headers["Location"], seconds=60)
+                done = self.settled(acme, orders[label].headers["Location"], seconds=120)
                 self.assertEqual(done["status"], "ready" if allowed else "invalid", done)
                 if not allowed:
                     self.assertSubproblem(done["error"]["subproblems"][0], "caa", 403, f"at {label}.caa.test")

@@ -52,7 +52,7 @@ class Reconcile(Crl):
         self.assertEqual(len(blocks), count)
         return [x509.load_pem_x509_certificate((block + "-----END CERTIFICATE-----\n").encode()) for block in blocks]
 
-    def wait_revoked(self, certificates, seconds=45):
+    def wait_revoked(self, certificates, seconds=120):
         def all_there():
             crl = self.crl()
             return all(crl.get_revoked_certificate_by_serial_number(c.serial_number) is not None for c in certificates)
@@ -85,7 +85,7 @@ class Reconcile(Crl):
         def done():
             last = self.log_lines()[-1]
             return self.cursor() == (json.loads(last)["line"], hashlib.sha256(last).hexdigest())
-        self.wait(done, seconds=40, what="the log is read")
+        self.wait(done, seconds=120, what="the log is read")
 
     @contextlib.contextmanager
     def job_away(self):
@@ -101,7 +101,7 @@ class Reconcile(Crl):
             return self.stack.sql("SELECT a.details->>'why', n.severity, n.type FROM audit_events a JOIN notification_events n "
                                   "ON n.payload = a.details WHERE a.action = 'signer_log_broken' ORDER BY a.seq "
                                   f"OFFSET {self.breaks_before}")
-        self.wait(lambda: any(words in row[0] for row in told()), seconds=40, what=f"{words}: told")
+        self.wait(lambda: any(words in row[0] for row in told()), seconds=120, what=f"{words}: told")
         self.assertEqual({tuple(row[1:]) for row in told()}, {("critical", "SystemAlert")})
         self.assertEqual(sum(words in row[0] for row in told()), 1)
 
@@ -201,7 +201,7 @@ class Reconcile(Crl):
         with open(self.stack.signer_log, "ab") as out:
             out.write(json.dumps(entry, separators=(",", ":")).encode() + b"\n")
         told = "SELECT count(*) FROM notification_events WHERE payload->>'kind' = 'signer_unknown_ca'"
-        self.wait(lambda: self.stack.value(told) == "1", seconds=40, what="told")
+        self.wait(lambda: self.stack.value(told) == "1", seconds=120, what="told")
         time.sleep(5)
         self.assertEqual(self.stack.value(told), "1")
         self.assertEqual(self.stack.value("SELECT told FROM signer_log_unrecorded"), "t")
