@@ -135,8 +135,9 @@ void profile_acme_adapt(const struct request *request, json_t *body)
 
     if (request->method == PATCH)
         return; /* RFC 7396 says what null is */
-    json_object_foreach_safe(object, next, name, item) if (json_is_null(item))(void)
-        json_object_del(object, name);
+    json_object_foreach_safe (object, next, name, item)
+        if (json_is_null(item))
+            (void)json_object_del(object, name);
 }
 
 /* Whether one of the types named, or of the usual ones, proves it. */
