@@ -1175,6 +1175,7 @@ CREATE TABLE acme_accounts (
 );
 CREATE INDEX acme_accounts_valid ON acme_accounts (status) WHERE status = 'valid';
 CREATE INDEX acme_accounts_owner ON acme_accounts (owner_id);
+CREATE INDEX acme_accounts_eab ON acme_accounts (eab_kid) WHERE eab_kid IS NOT NULL;
 
 CREATE TABLE acme_orders (
     order_id certctl_id PRIMARY KEY,

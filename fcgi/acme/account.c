@@ -22,7 +22,7 @@ STATEMENT(
     "SELECT outcome, account_id, status, contact, tos_agreed, retry_after "
     "  FROM acme_account_create($1, $2::timestamptz, $3, $4, $5, $6, $7::text[], $8::boolean, "
     "  $9::inet, $10, "
-    "                           $11::integer, $12, $13::jsonb, $14::inet, $15)");
+    "                           $11::integer, $12, $13::jsonb, $14::inet, $15, $16, $17)");
 
 STATEMENT(
     acme_account_change,
@@ -122,30 +122,6 @@ static bool contacts_check(struct request *request, const struct text_list *cont
     return true;
 }
 
-/* No key for bindings can be made yet, so a binding that is well formed names an unknown key; the
- * answer is the same for every failure, so that nobody can probe for key ids (01 section 8.3). */
-static bool binding_check(struct request *request, const json_t *binding, struct fault *fault)
-{
-    const struct acme_request *acme = acme_of(request);
-
-    if (!binding) {
-        if (request->settings->acme_eab_required || acme->profile->eab_required)
-            return fault_set(fault, ACME_EAB_REQUIRED, "externalAccountBinding",
-                             "an external account binding is required");
-        return true;
-    }
-    const struct jws *inner = jws_from_json(acme_of(request), binding, JWS_MAC, fault);
-    if (!inner)
-        return false;
-    if (inner->nonce || inner->jwk || !inner->kid || !text_equal(inner->url, acme->jws->url))
-        return fault_set(
-            fault, INPUT_MALFORMED, "externalAccountBinding",
-            "the binding needs kid and the outer url, and neither nonce nor jwk (RFC 8555 "
-            "section 7.3.4)");
-    return fault_set(fault, ACME_EAB_INVALID, "externalAccountBinding",
-                     "external account binding is not valid");
-}
-
 bool acme_account_answer(struct response *response, unsigned status)
 {
     struct request *request = response->request;
@@ -161,6 +137,8 @@ bool acme_account_answer(struct response *response, unsigned status)
     json_set_text(body, "orders", mem_printf(request, "%s/orders", url));
     if (account->tos_agreed)
         json_set_bool(body, "termsOfServiceAgreed", true);
+    if (account->binding) /* RFC 8555 section 7.3.4: as it came */
+        json_set_new(body, "externalAccountBinding", json_deep_copy(account->binding));
     response_header(response, "Location", "%s", url);
     return response_json(response, status, body);
 }
@@ -204,7 +182,8 @@ static const char *limit_key(struct request *request)
     return mem_printf(request, "acme:new_account|%s/64", text);
 }
 
-static char *register_details(struct request *request, const struct registration *registration)
+static char *register_details(struct request *request, const struct registration *registration,
+                              const char *eab_kid)
 {
     AUTO(json_t) *details = json_object();
 
@@ -213,11 +192,14 @@ static char *register_details(struct request *request, const struct registration
     json_set_integer(details, "contact_count",
                      (json_int_t)registration->contact.count); /* at most 10 */
     json_set_bool(details, "tos_agreed", registration->agreed);
+    json_set_text(details, "eab_kid", eab_kid);
     return json_to_text(request, details);
 }
 
+/* eab_kid: NULL without a binding. */
 static struct rows *account_register(struct request *request,
-                                     const struct registration *registration, struct fault *fault)
+                                     const struct registration *registration, const char *eab_kid,
+                                     struct fault *fault)
 {
     struct acme_request *acme = acme_of(request);
     const struct settings *settings = request->settings;
@@ -228,12 +210,14 @@ static struct rows *account_register(struct request *request,
         TEXT(acme->profile->id), TEXT(acme->key->thumbprint), TEXT(jwk_to_pem(request, acme->key)),
         TEXTS(&registration->contact), BOOLEAN(registration->agreed), TEXT(request->remote_addr),
         TEXT(limit_key(request)), INTEGER(least(settings->acme_new_accounts_per_hour, LIMIT_WHOLE)),
-        TEXT(id_new(request, "audit")), TEXT(register_details(request, registration)),
-        TEXT(settings->audit_record_ip ? request->remote_addr : NULL), TEXT(request->request_id));
+        TEXT(id_new(request, "audit")), TEXT(register_details(request, registration, eab_kid)),
+        TEXT(settings->audit_record_ip ? request->remote_addr : NULL), TEXT(request->request_id),
+        TEXT(eab_kid), TEXT(id_new(request, "audit")));
 }
 
+/* binding: as the client sent it, or NULL. */
 static bool register_answer(struct request *request, struct response *response,
-                            const struct rows *rows, struct fault *fault)
+                            const struct rows *rows, const json_t *binding, struct fault *fault)
 {
     const char *outcome = row_text(rows, 0, "outcome");
 
@@ -246,17 +230,23 @@ static bool register_answer(struct request *request, struct response *response,
                                                      "retry_after"); /* rl_take: 1 to 3600 */
         return false;
     }
+    if (text_equal(outcome, "binding"))
+        return acme_binding_refuse(fault);
     account_from_row(request, rows);
     if (!text_equal(acme_of(request)->account.status, "valid"))
         return fault_set(fault, ACME_ACCOUNT_STATE, NULL, "this key's account is %s",
                          acme_of(request)->account.status);
-    return acme_account_answer(response, text_equal(outcome, "created") ? 201 : 200);
+    if (!text_equal(outcome, "created"))
+        return acme_account_answer(response, 200);
+    acme_of(request)->account.binding = binding;
+    return acme_account_answer(response, 201);
 }
 
 bool acme_new_account(struct request *request, struct response *response, struct fault *fault)
 {
     const struct acme_request *acme = acme_of(request);
     struct registration wanted = {0};
+    const char *eab_kid = NULL;
 
     if (!acme->payload)
         return fault_set(fault, INPUT_MALFORMED, NULL,
@@ -280,10 +270,10 @@ bool acme_new_account(struct request *request, struct response *response, struct
         return fault_set(fault, ACME_TERMS, "termsOfServiceAgreed",
                          "the terms of service must be agreed to: %s",
                          request->settings->acme_tos_url);
-    if (!binding_check(request, wanted.binding, fault))
+    if (!acme_binding_check(request, wanted.binding, &eab_kid, fault))
         return false;
-    struct rows *rows = account_register(request, &wanted, fault);
-    return rows && register_answer(request, response, rows, fault);
+    struct rows *rows = account_register(request, &wanted, eab_kid, fault);
+    return rows && register_answer(request, response, rows, wanted.binding, fault);
 }
 
 static bool own_account_check(struct request *request, struct fault *fault)

@@ -43,6 +43,7 @@ struct acme_account {
     struct text_list contact;
     bool tos_agreed;
     struct text_list allowed_identifiers; /* empty: the profile's rules alone */
+    const json_t *binding;                /* of the registration that made it now; else NULL */
 };
 
 /* The worker's memory over requests: caches only. */
@@ -132,6 +133,15 @@ bool acme_identifiers_read(struct request *request, json_t *array,
 route_handler acme_directory, acme_new_nonce, acme_new_account, acme_account, acme_new_order,
     acme_order, acme_orders, acme_authorization, acme_challenge, acme_finalize, acme_certificate,
     acme_revoke_cert, acme_key_change;
+
+/* binding.c */
+/* Whether whoever registers holds a key for external account bindings, where it is wanted or given
+ * (01 section 8.3). *ret_kid: that key's, NULL without a binding. Whether it is still to be had is
+ * for acme_account_create to say, which binds it. */
+bool acme_binding_check(struct request *request, const json_t *binding, const char **ret_kid,
+                        struct fault *fault);
+/* ACME_EAB_INVALID, in the same words for every failure, so that nobody can probe for kids. */
+bool acme_binding_refuse(struct fault *fault);
 
 /* account.c */
 bool acme_account_answer(struct response *response, unsigned status);

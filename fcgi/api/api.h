@@ -18,6 +18,7 @@ struct api_request {
 extern const struct resource api_approvals;
 extern const struct resource api_certificates;
 extern const struct resource api_certificate_versions;
+extern const struct resource api_eab_keys;
 extern const struct resource api_issuers;
 extern const struct resource api_profiles;
 
@@ -87,6 +88,11 @@ route_handler api_once;
 /* This answer is given once and kept nowhere: whoever repeats the key gets 409. For handlers whose
  * answer bears a password, a key or a file under a password. */
 void api_answer_is_secret(struct request *request);
+
+/* The ACME server: keys for its external account bindings, eab_keys.c. */
+route_handler api_list_eab_keys;
+route_handler api_create_eab_key;
+route_handler api_revoke_eab_key;
 
 /* A fault of ours is told in the words of the route, "Failed to …"; others stay. Returns false. */
 bool api_failed(struct fault *fault, const char *words);

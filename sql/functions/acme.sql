@@ -1,15 +1,18 @@
 -- State changes of the ACME server (01 sections 8.2, 9.3). Each is one transaction that spends the
 -- nonce first; a refusal says so in `outcome` and leaves nothing behind but the spent nonce.
 
--- outcome: created | existing | bad_nonce | rate_limited
+-- outcome: created | existing | bad_nonce | rate_limited | binding
+-- p_eab_kid: the key of the external account binding, whose MAC was good; NULL: there is none.
 CREATE OR REPLACE FUNCTION acme_account_create(
   p_nonce text, p_nonce_expires timestamptz,
   p_account text, p_profile text, p_thumbprint text, p_jwk_pem text, p_contact text[],
   p_tos_agreed boolean, p_address inet, p_limit_key text, p_per_hour integer,
-  p_audit text, p_details jsonb, p_source_ip inet, p_request text,
+  p_audit text, p_details jsonb, p_source_ip inet, p_request text, p_eab_kid text, p_eab_audit text,
   OUT outcome text, OUT account_id text, OUT status text, OUT contact text[], OUT tos_agreed boolean,
   OUT retry_after integer)
   LANGUAGE plpgsql AS $$
+DECLARE
+  eab record;
 BEGIN
   IF NOT replay_spend('acme_nonce', p_nonce, p_nonce_expires, false) THEN
     outcome := 'bad_nonce';
@@ -20,11 +23,20 @@ BEGIN
     outcome := 'rate_limited';
     RETURN;
   END IF;
-  INSERT INTO acme_accounts AS a (account_id, jwk_thumbprint, jwk_pem, contact, profile_id, tos_agreed_at, created_ip)
-  VALUES (p_account, p_thumbprint, p_jwk_pem, p_contact, p_profile, CASE WHEN p_tos_agreed THEN now() END, p_address)
-  ON CONFLICT (profile_id, jwk_thumbprint) DO NOTHING;
-  IF FOUND THEN
+  SELECT * INTO eab FROM acme_eab_hold(p_eab_kid, p_profile);
+  IF p_eab_kid IS NULL OR eab.good THEN
+    INSERT INTO acme_accounts AS a (account_id, jwk_thumbprint, jwk_pem, contact, profile_id, tos_agreed_at, created_ip,
+                                    eab_kid, owner_id, allowed_identifiers)
+    VALUES (p_account, p_thumbprint, p_jwk_pem, p_contact, p_profile, CASE WHEN p_tos_agreed THEN now() END, p_address,
+            p_eab_kid, eab.owner_id, eab.allowed)
+    ON CONFLICT (profile_id, jwk_thumbprint) DO NOTHING
+    RETURNING a.account_id INTO acme_account_create.account_id;
+  END IF;
+  IF account_id IS NOT NULL THEN
     outcome := 'created';
+    IF p_eab_kid IS NOT NULL THEN
+      PERFORM acme_eab_bind(p_eab_kid, p_account, p_eab_audit, p_source_ip, p_request);
+    END IF;
     INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, details, source_ip, request_id)
     VALUES (p_audit, 'acme:' || p_account, 'System', 'acme_account_created', 'acme_account', p_account, p_details,
             p_source_ip, p_request);
@@ -36,6 +48,9 @@ BEGIN
          acme_account_create.tos_agreed
     FROM acme_accounts a
    WHERE a.profile_id = p_profile AND a.jwk_thumbprint = p_thumbprint;
+  IF NOT FOUND THEN -- the key was used up, or ended, since its MAC was looked at
+    outcome := 'binding';
+  END IF;
 END $$;
 
 -- Whether CAA was looked at for this identifier in the last 8 hours, less the margin (01 section 11.6).
@@ -161,6 +176,45 @@ BEGIN
           p_source_ip, p_request);
 END $$;
 
+-- What ends with an account that is not valid any more. Certificates stay.
+CREATE OR REPLACE FUNCTION acme_accounts_end(p_accounts text[], p_detail text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE acme_orders o
+     SET status = 'invalid', updated_at = now(),
+         error = jsonb_build_object('type', 'urn:ietf:params:acme:error:unauthorized', 'detail', p_detail, 'status', 401)
+   WHERE o.account_id = ANY (p_accounts) AND o.status IN ('pending', 'ready');
+  UPDATE acme_challenges c
+     SET status = 'invalid', updated_at = now()
+    FROM acme_authorizations z
+   WHERE z.account_id = ANY (p_accounts) AND z.status = 'pending' AND c.authz_id = z.authz_id
+     AND c.status IN ('pending', 'processing');
+  UPDATE acme_authorizations z
+     SET status = 'deactivated', updated_at = now()
+   WHERE z.account_id = ANY (p_accounts) AND z.status = 'pending';
+END $$;
+
+-- By an operator: the accounts that were valid, in the order of their ids. p_audit: how the ids of the
+-- events begin.
+CREATE OR REPLACE FUNCTION acme_accounts_revoke(p_accounts text[], p_actor text, p_actor_type text, p_audit text,
+                                                p_source_ip inet, p_request text, OUT ended text[])
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+  PERFORM 1 FROM acme_accounts a WHERE a.account_id = ANY (p_accounts) ORDER BY a.account_id FOR UPDATE;
+  WITH done AS (
+    UPDATE acme_accounts a SET status = 'revoked', updated_at = now()
+     WHERE a.account_id = ANY (p_accounts) AND a.status = 'valid'
+    RETURNING a.account_id, a.profile_id),
+  told AS (
+    INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, details, event_category, source_ip,
+                              request_id)
+    SELECT p_audit || '-' || row_number() OVER (), p_actor, p_actor_type, 'acme_account_revoked', 'acme_account', d.account_id,
+           jsonb_build_object('account_id', d.account_id, 'profile_id', d.profile_id, 'new_status', 'revoked'),
+           'config', p_source_ip, p_request
+      FROM done d)
+  SELECT coalesce(array_agg(d.account_id::text ORDER BY d.account_id), '{}') INTO ended FROM done d;
+  PERFORM acme_accounts_end(ended, 'account revoked');
+END $$;
+
 -- Contact, agreement and deactivation of one account, in this order (01 section 8.4). NULL leaves a
 -- thing as it is. Certificates stay valid; what was under way ends.
 -- outcome: updated | bad_nonce | account
@@ -189,18 +243,7 @@ BEGIN
   END IF;
   outcome := 'updated';
   IF p_deactivate THEN
-    UPDATE acme_orders o
-       SET status = 'invalid', updated_at = now(),
-           error = '{"type":"urn:ietf:params:acme:error:unauthorized","detail":"account deactivated","status":401}'
-     WHERE o.account_id = p_account AND o.status IN ('pending', 'ready');
-    UPDATE acme_challenges c
-       SET status = 'invalid', updated_at = now()
-      FROM acme_authorizations z
-     WHERE z.account_id = p_account AND z.status = 'pending' AND c.authz_id = z.authz_id
-       AND c.status IN ('pending', 'processing');
-    UPDATE acme_authorizations z
-       SET status = 'deactivated', updated_at = now()
-     WHERE z.account_id = p_account AND z.status = 'pending';
+    PERFORM acme_accounts_end(ARRAY[p_account], 'account deactivated');
   END IF;
   INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, details, source_ip, request_id)
   SELECT e.id, 'acme:' || p_account, 'System', e.action, 'acme_account', p_account, e.details, p_source_ip, p_request

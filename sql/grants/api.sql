@@ -18,3 +18,6 @@ GRANT EXECUTE ON FUNCTION certificate_export TO certctl_api;
 -- Idempotency-Key.
 GRANT SELECT, INSERT, UPDATE ON api_idempotency TO certctl_api;
 GRANT EXECUTE ON FUNCTION api_once_claim, api_once_lock TO certctl_api;
+-- The ACME server (01 section 18).
+GRANT SELECT ON api_eab_keys TO certctl_api;
+GRANT EXECUTE ON FUNCTION acme_eab_create, acme_eab_revoke TO certctl_api;

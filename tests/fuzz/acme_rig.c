@@ -112,6 +112,7 @@ static const struct fake_column columns[] = {
     {"same_key_serials",         ""                                                                   },
     {"same_key_versions",        ""                                                                   },
     {"secret_enc",               RIG_NONCE_KEY                                                        },
+    {"sealed",                   RIG_NONCE_KEY                                                        },
     {"serial_number",            RIG_LEAF_SERIAL                                                      },
     {"status",                   "valid"                                                              },
     {"token",                    "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0"                        },
