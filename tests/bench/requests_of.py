@@ -35,4 +35,9 @@ def directory(site, options, say):
 
 
 def new_nonce(site, options, say):
-    return against_plain(site, options, say, "new-nonce", "HEAD")
+    """A flood of nonces leaves nothing behind: each row that it wrote is an error."""
+    rows = "SELECT count(*) FROM replay_guard"
+    before = int(site.value(rows))
+    result = against_plain(site, options, say, "new-nonce", "HEAD")
+    result["errors"] += abs(int(site.value(rows)) - before)
+    return result

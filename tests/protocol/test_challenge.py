@@ -270,6 +270,8 @@ class Hostile(ChallengeTest):
             "guarded.test": (["127.0.0.2"], None, "connection", guarded),
             "mixed.test": (["127.0.0.1", "127.0.0.2"], None, "connection", guarded),
             "private.test": (["10.1.2.3"], None, "connection", guarded),
+            "metadata.test": (["169.254.169.254"], None, "connection", guarded),
+            "to-metadata.test": (here, to("http://169.254.169.254/latest"), "connection", told),
             "v6-loopback.test": (["::1"], None, "connection", guarded),
             "mapped.test": (["::ffff:127.0.0.2"], None, "connection", guarded),
             "nat64.test": (["64:ff9b::7f00:2"], None, "connection", guarded),
@@ -311,7 +313,7 @@ class Hostile(ChallengeTest):
                 self.assertEqual(problem["status"], 403 if kind == "incorrectResponse" else 400)
                 self.assertIn(words, problem["detail"])
                 if words == "resolves to an address this server does not contact":
-                    self.assertNotRegex(problem["detail"], r"127\.0\.0\.|::1|10\.1\.")
+                    self.assertNotRegex(problem["detail"], r"127\.0\.0\.|::1|10\.1\.|169\.254")
         self.assertEqual(self.web.traps, {"127.0.0.2": [], "::1": []})
         self.assertLess(self.web.sent["huge.test"], 16 << 20)  # what fits into the sockets' buffers
         logged = [line for line in self.stack.log("tick.log") if line.get("identifier") == "guarded.test"]

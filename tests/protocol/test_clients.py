@@ -80,6 +80,20 @@ class ClientTest(ProtocolTest):
                                "--work-dir", f"{self.home}/work", "--logs-dir", f"{self.home}/logs", "--non-interactive",
                                REQUESTS_CA_BUNDLE=self.stack.root_pem)
 
+    def account_key(self, path):
+        """Kind of the key of the account that has this certificate; the database has a JWK in PEM's clothes."""
+        lines = self.stack.sql("SELECT a.jwk_pem FROM acme_accounts a JOIN acme_orders o USING (account_id) "
+                               f"WHERE o.certificate_id = '{self.certificate(path)[0]}'")
+        jwk = json.loads(base64.b64decode("".join(line[0] for line in lines[1:-1])))
+        return jwk.get("crv") or f"RSA-{len(b64u_bytes(jwk['n'])) * 8}"
+
+    def uacme(self, hook, *arguments):
+        """uacme trusts the system's store alone; for it, and in a mount namespace, that is our root."""
+        namespace = ("unshare", "--mount", "--propagation=unchanged") if os.geteuid() == 0 else ("unshare", "--map-root-user", "--mount")
+        script = 'mount --bind "$1" /etc/ssl/certs/ca-certificates.crt && shift && exec "$@"'
+        self.run_client(*namespace, "sh", "-c", script, "sh", self.stack.root_pem, "uacme", "-v", "-y", "-a", self.directory(),
+                        "-c", f"{self.home}/uacme", "-h", hook, *arguments)
+
 
 class Clients(ClientTest):
     """Each test is a client's whole life; what differs by mode are the few methods that come first."""
@@ -153,13 +167,6 @@ class Clients(ClientTest):
         self.assertRevoked(path, reason)
         self.assertEqual(self.certificate(first)[1], "Active")
 
-    def account_key(self, path):
-        """Kind of the key of the account that has this certificate; the database has a JWK in PEM's clothes."""
-        lines = self.stack.sql("SELECT a.jwk_pem FROM acme_accounts a JOIN acme_orders o USING (account_id) "
-                               f"WHERE o.certificate_id = '{self.certificate(path)[0]}'")
-        jwk = json.loads(base64.b64decode("".join(line[0] for line in lines[1:-1])))
-        return jwk.get("crv") or f"RSA-{len(b64u_bytes(jwk['n'])) * 8}"
-
     def test_lego_ec256(self):
         self.lego("ec256", "P-256", 0, "unspecified")
 
@@ -179,15 +186,11 @@ class Clients(ClientTest):
         return path
 
     def test_uacme(self):
-        """uacme trusts the system's store alone; for it, and in a mount namespace, that is our root."""
         names = (f"uacme-1.{self.domain}", f"uacme-2.{self.domain}")
         hook = self.hook(self.webroot())
-        namespace = ("unshare", "--mount", "--propagation=unchanged") if os.geteuid() == 0 else ("unshare", "--map-root-user", "--mount")
-        script = 'mount --bind "$1" /etc/ssl/certs/ca-certificates.crt && shift && exec "$@"'
 
         def uacme(*arguments):
-            self.run_client(*namespace, "sh", "-c", script, "sh", self.stack.root_pem, "uacme", "-v", "-y", "-a", self.directory(),
-                            "-c", f"{self.home}/uacme", "-h", hook, *arguments)
+            self.uacme(hook, *arguments)
 
         uacme("new", "a@example.org")
         uacme("issue", *names)

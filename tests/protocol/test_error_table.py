@@ -294,7 +294,7 @@ class States(ProtocolTest):
         self.assertProblem(acme.post(acme.kid, None), 403, "userActionRequired", "profile is disabled")
 
 
-class OtherSettings(ProtocolTest):
+class WorkerTest(ProtocolTest):
     """One worker with other settings in the pool's place, behind the same web server."""
 
     @contextlib.contextmanager
@@ -326,6 +326,9 @@ class OtherSettings(ProtocolTest):
                     self.assertEqual(process.wait(30), 0)
         finally:
             os.rename(path + ".away", path)
+
+
+class OtherSettings(WorkerTest):
 
     def test_no_default_profile(self):
         with self.worker(CERTCTL_ACME_SERVER_DEFAULT_PROFILE_ID=None):

@@ -510,6 +510,31 @@ class RealClients(ClientTest):
         self.assertChain(f"{self.home}/lego/certificates/{names[0]}.crt", *names)
         self.assertProvedBy("tls-alpn-01", *names)
 
+    def test_lego_with_rsa4096(self):
+        """Both the account's key and the certificate's."""
+        name = "lego-rsa4096.test"
+        self.lego("--key-type", "rsa4096", "--domains", name, "--dns", "exec", "--dns.disable-cp",
+                  "--dns.resolvers", f"127.0.0.1:{self.names.port}")
+        path = f"{self.home}/lego/certificates/{name}.crt"
+        self.assertChain(path, name)
+        self.assertEqual(self.account_key(path), "RSA-4096")
+        with open(path, "rb") as source:
+            self.assertEqual(x509.load_pem_x509_certificate(source.read()).public_key().key_size, 4096)
+
+    def test_uacme_by_dns(self):
+        names = ("uacme-dns.test", "*.uacme-dns.test")
+        hook = self.script(f'[ "$2" = dns-01 ] || exit 1\n[ "$1" = begin ] || exit 0\necho "$5" >>"{self.names.folder}/_acme-challenge.$3"\n')
+        self.uacme(hook, "new", "a@example.org")
+        self.uacme(hook, "issue", *names)
+        self.assertChain(f"{self.home}/uacme/{names[0]}/cert.pem", *names)
+        self.assertProvedBy("dns-01", *names)
+
+    def test_lego_takes_an_address_for_a_name(self):
+        """lego 4.9 sends it with type dns; what it is told says so. Addresses by a client that knows them: TlsAlpn."""
+        with self.assertRaises(AssertionError) as failed:
+            self.lego("--domains", "127.0.0.1", "--http", "--http.port", f"127.0.0.1:{shared()[2]}")
+        self.assertIn("urn:ietf:params:acme:error:rejectedIdentifier", str(failed.exception))
+
     def test_certbot_by_dns(self):
         names = ("certbot-dns.test", "*.certbot-dns.test")
         hook = self.script(f'echo "$CERTBOT_VALIDATION" >>"{self.names.folder}/_acme-challenge.$CERTBOT_DOMAIN"\n')
