@@ -129,10 +129,23 @@ struct acme_identifiers {
 bool acme_identifiers_read(struct request *request, json_t *array,
                            struct acme_identifiers *ret_identifiers, struct fault *fault);
 
+/* renewal.c */
+/* What `replaces` of a new order names (RFC 9773 section 5). All NULL: it was not sent. */
+struct acme_replaced {
+    const char *ari;
+    const char *certificate_id;
+    bool due; /* the suggested window has begun */
+};
+/* ARI_ID_MALFORMED, CERTIFICATE_UNKNOWN, ACME_NOT_OWNER, INPUT_INVALID: no name in common. Whether
+ * another order replaces it already is known where the order is made. text may be NULL. */
+bool acme_replaced_find(struct request *request, const char *text,
+                        const struct acme_identifiers *identifiers, struct acme_replaced *ret,
+                        struct fault *fault);
+
 /* Handlers. */
 route_handler acme_directory, acme_new_nonce, acme_new_account, acme_account, acme_new_order,
     acme_order, acme_orders, acme_authorization, acme_challenge, acme_finalize, acme_certificate,
-    acme_revoke_cert, acme_key_change;
+    acme_revoke_cert, acme_key_change, acme_renewal_info;
 
 /* binding.c */
 /* Whether whoever registers holds a key for external account bindings, where it is wanted or given
@@ -154,14 +167,16 @@ struct rows *acme_leaf_query(struct request *request, const char *account_id, st
 /* order.c */
 /* Answers with an order object from the first row, which bears order_id, order_status,
  * order_expires, order_identifiers, order_authorizations, order_not_before, order_not_after,
- * order_error, order_waits and order_certificate. `issued` is the certificate that made it valid
- * just now, or NULL where the row says all. */
+ * order_error, order_waits, order_replaces and order_certificate. `issued` is the certificate that
+ * made it valid just now, or NULL where the row says all. */
 bool acme_order_answer(struct response *response, unsigned status, const struct rows *rows,
                        const char *issued);
 /* The same for an order that waits for an approval since just now. */
 bool acme_order_waits(struct response *response, const struct rows *rows);
-/* The column order_waits of an order o: its job waits for people. Costs others nothing. */
-#define ACME_ORDER_WAITS                                                                           \
+/* The columns order_waits of an order o, its job waits for people (costs others nothing), and
+ * order_replaces. */
+#define ACME_ORDER_REST                                                                            \
+    "o.replaces_ari AS order_replaces, "                                                           \
     "CASE o.status WHEN 'processing' THEN (SELECT j.status = 'AwaitingApproval' FROM jobs j "      \
     "WHERE j.id = o.job_id) END AS order_waits, "
 

@@ -21,7 +21,7 @@ STATEMENT(
     "       order_not_before, "
     "       o.not_after AS order_not_after, o.error AS order_error, o.certificate_id AS "
     "       order_certificate, "
-    "       o.csr_sha256 AS order_csr_sha256, " ACME_ORDER_WAITS
+    "       o.csr_sha256 AS order_csr_sha256, " ACME_ORDER_REST
     "       ARRAY(SELECT oa.authz_id::text FROM acme_order_authorizations oa WHERE oa.order_id = "
     "       o.order_id "
     "              ORDER BY oa.position) AS order_authorizations "

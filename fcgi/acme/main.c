@@ -29,6 +29,7 @@ static const struct route acme_routes[] = {
     BOTH(POST, "/cert/{certificate}", JWS_ACCOUNT, acme_certificate),
     BOTH(POST, "/revoke-cert", JWS_EITHER, acme_revoke_cert),
     BOTH(POST, "/key-change", JWS_ACCOUNT, acme_key_change),
+    BOTH(GET, "/renewal-info/{certificate}", ANYONE, acme_renewal_info),
 };
 
 static void *acme_start(TALLOC_CTX *ctx, const struct settings *settings, struct fault *fault)

@@ -29,7 +29,7 @@ STATEMENT(
     "       o.not_before AS order_not_before, o.not_after AS order_not_after, o.error AS "
     "       order_error, "
     "       o.certificate_id AS order_certificate, o.csr_sha256 AS order_csr_sha256, "
-    "       o.profile_id AS order_profile_id, " ACME_ORDER_WAITS
+    "       o.profile_id AS order_profile_id, " ACME_ORDER_REST
     "       $4::boolean AND o.auth_mode = 'challenge' AND EXISTS (SELECT 1 FROM "
     "         acme_order_authorizations oa JOIN acme_authorizations z ON z.authz_id = oa.authz_id "
     "        WHERE oa.order_id = o.order_id "

@@ -20,14 +20,14 @@ STATEMENT(acme_order_new,
           "       authorizations AS order_authorizations, retry_after, "
           "       $8::jsonb AS order_identifiers, $10::timestamptz AS order_not_before, "
           "       $11::timestamptz AS order_not_after, NULL::jsonb AS order_error, NULL::text AS "
-          "       order_certificate, false AS order_waits "
+          "       order_certificate, false AS order_waits, $28 AS order_replaces "
           "  FROM acme_order_create($1, $2::timestamptz, $3, $4, $5, $6, $7, $8::jsonb, $9::bytea, "
           "  $10::timestamptz, "
           "    $11::timestamptz, $12::timestamptz, $13::timestamptz, $14::text[], $15::text[], "
           "    $16::text[], $17::text[], "
           "    $18::boolean[], $19::boolean, $20::integer, $21::integer, make_interval(secs => "
           "    $22::integer), $23, "
-          "    $24::jsonb, $25::inet, $26, $27)");
+          "    $24::jsonb, $25::inet, $26, $27, $28, $29)");
 
 /* $1 account, $2 failures an hour, $3 names without wildcards. Counted by acme-validate. */
 STATEMENT(acme_order_failures,
@@ -46,7 +46,7 @@ STATEMENT(
     "       o.status = 'pending' AND EXISTS (SELECT 1 FROM acme_order_authorizations oa "
     "         JOIN acme_challenges c ON c.authz_id = oa.authz_id AND c.status = 'processing' "
     "        WHERE oa.order_id = o.order_id) AS order_working, "
-    "       " ACME_ORDER_WAITS
+    "       " ACME_ORDER_REST
     "       ARRAY(SELECT oa.authz_id::text FROM acme_order_authorizations oa WHERE oa.order_id = "
     "       o.order_id "
     "              ORDER BY oa.position) AS order_authorizations "
@@ -57,6 +57,8 @@ struct wanted_order {
     int64_t not_before;
     int64_t not_after;
     const char *profile;
+    const char *replaces;
+    struct acme_replaced replaced;
 };
 
 static const struct member order_members[] = {
@@ -64,6 +66,7 @@ static const struct member order_members[] = {
     {"notBefore",   MEMBER_RFC3339, OPTIONAL, AT(wanted_order, not_before) },
     {"notAfter",    MEMBER_RFC3339, OPTIONAL, AT(wanted_order, not_after)  },
     {"profile",     MEMBER_TEXT,    OPTIONAL, AT(wanted_order, profile)    },
+    {"replaces",    MEMBER_TEXT,    OPTIONAL, AT(wanted_order, replaces)   },
 };
 
 /* 01 section 9.2. Zero: not asked. */
@@ -158,7 +161,7 @@ static struct authz_columns authz_columns(struct request *request,
 }
 
 static char *order_details(struct request *request, const struct acme_identifiers *identifiers,
-                           json_t *json)
+                           const struct wanted_order *order, json_t *json)
 {
     const struct acme_request *acme = acme_of(request);
     AUTO(json_t) *details = json_object();
@@ -169,6 +172,7 @@ static char *order_details(struct request *request, const struct acme_identifier
     json_set_integer(details, "identifier_n",
                      (json_int_t)identifiers->count); /* bounded by a setting */
     json_set_new(details, "identifiers", json_incref(json));
+    json_set_text(details, "replaces", order->replaces);
     return json_to_text(request, details);
 }
 
@@ -216,21 +220,24 @@ static struct rows *order_create(struct request *request, const struct wanted_or
     const int64_t now_s = clock_now_s();
     AUTO(json_t) *json = identifiers_json(identifiers);
 
-    return db_query(request, request->db, &acme_order_new, fault, TEXT(acme->jws->nonce),
-                    INSTANT(acme_nonce_expires(request)), TEXT(id_new_secret(request, "acme-ord")),
-                    TEXT(acme->account.id), TEXT(acme->profile->id), TEXT(acme->profile->issuer_id),
-                    TEXT(acme->profile->auth_mode), TEXT(json_to_text(request, json)),
-                    BYTEA(order_hash(request, identifiers, order)), INSTANT(order->not_before),
-                    INSTANT(order->not_after), INSTANT(now_s + settings->acme_order_ttl_ms / 1000),
-                    INSTANT(now_s + settings->acme_authz_ttl_ms / 1000), TEXTS(&authz.ids),
-                    TEXTS(&authz.tokens), TEXTS(&authz.types), TEXTS(&authz.values),
-                    TEXTS(&authz.wildcards), BOOLEAN(acme->profile->authz_reuse),
-                    INTEGER(least(settings->acme_orders_per_hour, COUNT_WHOLE)),
-                    INTEGER(least(settings->acme_concurrent_orders, COUNT_WHOLE)),
-                    INTEGER(settings->acme_concurrent_window_ms / 1000),
-                    TEXT(id_new(request, "audit")), TEXT(order_details(request, identifiers, json)),
-                    TEXT(settings->audit_record_ip ? request->remote_addr : NULL),
-                    TEXT(request->request_id), BOOLEAN(acme_caa_is_wanted(request)));
+    return db_query(
+        request, request->db, &acme_order_new, fault, TEXT(acme->jws->nonce),
+        INSTANT(acme_nonce_expires(request)), TEXT(id_new_secret(request, "acme-ord")),
+        TEXT(acme->account.id), TEXT(acme->profile->id), TEXT(acme->profile->issuer_id),
+        TEXT(acme->profile->auth_mode), TEXT(json_to_text(request, json)),
+        BYTEA(order_hash(request, identifiers, order)), INSTANT(order->not_before),
+        INSTANT(order->not_after), INSTANT(now_s + settings->acme_order_ttl_ms / 1000),
+        INSTANT(now_s + settings->acme_authz_ttl_ms / 1000), TEXTS(&authz.ids),
+        TEXTS(&authz.tokens), TEXTS(&authz.types), TEXTS(&authz.values), TEXTS(&authz.wildcards),
+        BOOLEAN(acme->profile->authz_reuse),
+        INTEGER(order->replaced.due ? 0 /* a renewal in time is no flood (01 section 9.6) */
+                                    : least(settings->acme_orders_per_hour, COUNT_WHOLE)),
+        INTEGER(least(settings->acme_concurrent_orders, COUNT_WHOLE)),
+        INTEGER(settings->acme_concurrent_window_ms / 1000), TEXT(id_new(request, "audit")),
+        TEXT(order_details(request, identifiers, order, json)),
+        TEXT(settings->audit_record_ip ? request->remote_addr : NULL), TEXT(request->request_id),
+        BOOLEAN(acme_caa_is_wanted(request)), TEXT(order->replaced.ari),
+        TEXT(order->replaced.certificate_id));
 }
 
 static bool create_outcome(const struct rows *rows, struct fault *fault)
@@ -243,6 +250,9 @@ static bool create_outcome(const struct rows *rows, struct fault *fault)
         return fault_set(fault, ACME_BAD_NONCE, "nonce", "the nonce was used before");
     if (text_equal(outcome, "account"))
         return fault_set(fault, ACME_ACCOUNT_STATE, NULL, "the account is not valid any more");
+    if (text_equal(outcome, "replaced"))
+        return fault_set(fault, ACME_REPLACED, "replaces",
+                         "the certificate in replaces is replaced by another order already");
     if (text_equal(outcome, "concurrent"))
         fault_set(
             fault, RATE_LIMITED, NULL,
@@ -292,6 +302,7 @@ static bool order_answer(struct response *response, unsigned status, const struc
         json_set_new(order, "error", json_loads(row_text(rows, 0, "order_error"), 0, NULL));
     json_set_new(order, "authorizations", authorization_urls(request, &authz));
     json_set_text(order, "finalize", acme_url(request, "/order/%s/finalize", order_id));
+    json_set_text(order, "replaces", row_text(rows, 0, "order_replaces"));
     if (text_equal(state, "valid"))
         json_set_text(order, "certificate", acme_url(request, "/cert/%s", certificate));
     response_header(response, "Location", "%s", acme_url(request, "/order/%s", order_id));
@@ -345,6 +356,7 @@ bool acme_new_order(struct request *request, struct response *response, struct f
     if (!json_decode(request, acme_of(request)->payload, order_members, &wanted, fault) ||
         !new_order_check(request, &wanted, fault) ||
         !acme_identifiers_read(request, wanted.identifiers, &identifiers, fault) ||
+        !acme_replaced_find(request, wanted.replaces, &identifiers, &wanted.replaced, fault) ||
         !failures_check(request, &identifiers, fault))
         return false;
     struct rows *rows = order_create(request, &wanted, &identifiers, fault);

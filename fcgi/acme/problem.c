@@ -39,6 +39,7 @@ static const struct wire_fault acme_faults[] = {
     {NET_CAA,                     403, "caa"                    },
     {ACME_KEY_TAKEN,              409, "unauthorized"           },
     {ACME_KEY_CHANGED,            409, "unauthorized"           },
+    {ACME_REPLACED,               409, "alreadyReplaced"        },
     {CSR_MALFORMED,               400, "badCSR"                 },
     {CSR_KEY_REJECTED,            400, "badPublicKey"           },
     {CSR_BAD_SIGNATURE,           400, "badCSR"                 },

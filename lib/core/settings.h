@@ -123,16 +123,19 @@ struct settings {
     int64_t site_certificate_interval_ms;
 
     bool acme_enabled;
+    bool acme_ari_enabled;
     const char *acme_default_auth_mode;
     const char *acme_default_profile_id;
     int64_t acme_nonce_ttl_ms;
     int64_t acme_gc_interval_ms;
+    int64_t acme_ari_poll_interval_ms;
     int64_t acme_retention_ms;
     int64_t acme_failed_validations_per_hour;
     int64_t acme_order_ttl_ms;
     int64_t acme_authz_ttl_ms;
     const char *acme_tos_url;
     const char *acme_website;
+    const char *acme_ari_explanation_url;
     struct text_list acme_caa_identities;
     bool acme_eab_required;
     const char *acme_base_url;

@@ -60,9 +60,10 @@ BEGIN
   RETURN p_identifier->>'type' <> 'dns' OR coalesce(p_checked > now() - interval '8 hours' + p_margin, false);
 END $$;
 
--- outcome: created | reused | bad_nonce | account | rate_limited | concurrent
+-- outcome: created | reused | bad_nonce | account | rate_limited | concurrent | replaced
 -- p_authz, p_tokens, p_identifiers, p_values and p_wildcards run in parallel, one entry an identifier.
--- p_values are without the wildcard prefix.
+-- p_values are without the wildcard prefix. p_replaces: the certificate that p_ari names, which one order alone may replace
+-- that is not invalid; the repeat of an order that was made for it is that order.
 CREATE OR REPLACE FUNCTION acme_order_create(
   p_nonce text, p_nonce_expires timestamptz,
   p_order text, p_account text, p_profile text, p_issuer text, p_mode text,
@@ -71,6 +72,7 @@ CREATE OR REPLACE FUNCTION acme_order_create(
   p_authz text[], p_tokens text[], p_types text[], p_values text[], p_wildcards boolean[], p_reuse_authz boolean,
   p_per_hour integer, p_concurrent integer, p_window interval,
   p_audit text, p_details jsonb, p_source_ip inet, p_request text, p_caa boolean,
+  p_ari text, p_replaces text,
   OUT outcome text, OUT order_id text, OUT status text, OUT expires_at timestamptz, OUT authorizations text[],
   OUT retry_after integer)
   LANGUAGE plpgsql AS $$
@@ -99,6 +101,7 @@ BEGIN
     FROM (SELECT * FROM acme_orders s WHERE s.identifiers_hash = p_hash OFFSET 0) o
    WHERE o.status IN ('pending', 'ready')
      AND o.auth_mode = p_mode AND o.expires_at > now() + interval '10 minutes'
+     AND o.replaces_certificate_id IS NOT DISTINCT FROM p_replaces
      AND NOT (p_caa AND EXISTS (SELECT 1 FROM acme_order_authorizations oa
                                   JOIN acme_authorizations z ON z.authz_id = oa.authz_id AND z.status = 'valid'
                                  WHERE oa.order_id = o.order_id
@@ -112,6 +115,13 @@ BEGIN
     RETURN;
   END IF;
 
+  IF p_replaces IS NOT NULL THEN
+    PERFORM 1 FROM acme_orders o WHERE o.replaces_certificate_id = p_replaces AND o.status <> 'invalid';
+    IF FOUND THEN
+      outcome := 'replaced';
+      RETURN;
+    END IF;
+  END IF;
   IF p_concurrent > 0 THEN
     SELECT count(*) INTO open_orders
       FROM acme_orders o
@@ -158,9 +168,14 @@ BEGIN
   END IF;
 
   INSERT INTO acme_orders (order_id, account_id, identifiers, status, expires_at, not_before, not_after, profile_id,
-                           issuer_id, auth_mode, identifiers_hash)
+                           issuer_id, auth_mode, identifiers_hash, replaces_ari, replaces_certificate_id)
   VALUES (p_order, p_account, p_identifiers, acme_order_create.status, p_expires, p_not_before, p_not_after, p_profile,
-          p_issuer, p_mode, p_hash);
+          p_issuer, p_mode, p_hash, p_ari, p_replaces)
+  ON CONFLICT DO NOTHING; -- acme_orders_replaces; an id is never met twice
+  IF NOT FOUND THEN -- the index decides, whoever came around the account's lock
+    outcome := 'replaced';
+    RETURN;
+  END IF;
   INSERT INTO acme_authorizations (authz_id, order_id, identifier, status, expires_at, token, wildcard, account_id)
   SELECT n.authz, p_order, jsonb_build_object('type', n.type, 'value', n.value),
          CASE WHEN p_mode = 'trust_authenticated' THEN 'valid' ELSE 'pending' END, p_authz_expires, n.token, n.wildcard,

@@ -60,7 +60,7 @@ BEGIN
     RETURN;
   END IF;
   IF p_order IS NOT NULL THEN
-    SELECT account_id, status, expires_at, identifiers_hash, job_id INTO wanted
+    SELECT account_id, status, expires_at, identifiers_hash, job_id, replaces_certificate_id INTO wanted
       FROM acme_orders WHERE order_id = p_order
        FOR UPDATE;
     IF NOT FOUND OR wanted.account_id <> p_account
@@ -91,6 +91,11 @@ BEGIN
       FROM acme_orders o
      WHERE o.identifiers_hash = wanted.identifiers_hash AND o.status = 'valid'
        AND m.id = o.certificate_id AND NOT m.tags ? 'superseded_by';
+    IF wanted.replaces_certificate_id IS NOT NULL THEN -- and the one that the order says it replaces, of other names too
+      UPDATE managed_certificates m
+         SET tags = m.tags || jsonb_build_object('superseded_by', p_certificate)
+       WHERE m.id = wanted.replaces_certificate_id AND NOT m.tags ? 'superseded_by';
+    END IF;
     UPDATE acme_orders
        SET status = 'valid', csr_pem = p_csr_pem, csr_sha256 = p_csr_sha256, certificate_id = p_certificate,
            certificate_version_id = p_version, updated_at = now()

@@ -66,7 +66,8 @@ BEGIN
     RETURN false;
   END IF;
   UPDATE managed_certificates m
-     SET status = 'Active', expires_at = p_not_after, current_version_id = p_version
+     SET status = 'Active', expires_at = p_not_after, current_version_id = p_version,
+         early_renewal_at = NULL, early_renewal_reason = NULL
    WHERE m.id = p_certificate;
   RETURN true;
 END $$;

@@ -34,7 +34,8 @@ GRANT SELECT (dedup_key), INSERT ON notification_events TO certctl_jobs;
 -- job-processor and job-timeout. Decisions are the owner's functions; these two make none of their own accord.
 GRANT SELECT, UPDATE ON jobs TO certctl_jobs;
 GRANT SELECT ON managed_certificates, acme_accounts, issuance_approval_requests, renewal_policies TO certctl_jobs;
-GRANT UPDATE (status, expires_at, current_version_id, tags, updated_at, row_version) ON managed_certificates
+GRANT UPDATE (status, expires_at, current_version_id, early_renewal_at, early_renewal_reason, tags, updated_at, row_version)
+  ON managed_certificates
   TO certctl_jobs;
 GRANT EXECUTE ON FUNCTION pem_der, pem_sha256, job_claim, job_retry, job_failed, job_ended, job_unapproved, job_approved,
   job_completed, job_lease_lost, approval_open, approval_expire, approval_bypass TO certctl_jobs;

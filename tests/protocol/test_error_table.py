@@ -16,6 +16,7 @@ import unittest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import sealed
+import test_renewal
 from acme_client import Client, Key, b64u, b64u_bytes, csr, number
 from case import ProtocolTest
 from stack import TOP
@@ -47,7 +48,7 @@ OPENING = {
 # Type and status of section 16: tests, or why nothing leads there yet.
 ERRORS = {
     ("accountDoesNotExist", 400): ("test_refusals.OpeningRefusals.test_12_unknown_account", "test_refusals.Accounts.test_only_return_existing"),
-    ("alreadyReplaced", 409): "`replaces` comes with ARI (9.6)",
+    ("alreadyReplaced", 409): ("test_renewal.Replaces.test_11_a_second_order_for_one_certificate", "test_renewal.Replaces.test_race"),
     ("alreadyRevoked", 400): ("test_revocation.Refusals.test_5_already_revoked",),
     ("badCSR", 400): ("test_refusals.Finalize.test_csr_that_is_none", "test_refusals.Finalize.test_names", "test_refusals.Finalize.test_extensions"),
     ("badNonce", 400): ("test_refusals.OpeningRefusals.test_09_nonce", "test_refusals.OpeningRefusals.test_16_replay"),
@@ -363,6 +364,45 @@ class OtherSettings(WorkerTest):
             self.assertEqual(acme.raw("GET", acme.prefix + "/directory").json["meta"], {"termsOfService": terms, "website": "https://example.org"})
             self.assertEqual(acme.order("a.example.org", "b.example.org").status, 201)
             self.assertProblem(acme.order("a.example.org", "b.example.org", "c.example.org"), 400, "malformed", "at most 2")
+
+    def test_renewal_information_is_off(self):
+        acme = self.client()
+        chain, _ = acme.obtain("ari-off.example.org")
+        name = test_renewal.cert_id(test_renewal.leaf_of(chain))
+        with self.worker(CERTCTL_ACME_SERVER_ARI_ENABLED="false"):
+            self.assertProblem(acme.raw("GET", f"{acme.prefix}/renewal-info/{name}"), 404, "malformed",
+                               "ACME Renewal Information is disabled on this server")
+            self.assertNotIn("renewalInfo", acme.raw("GET", acme.prefix + "/directory").json)
+        for prefix in ("/acme", "/acme/profile/prof-test"):
+            self.assertEqual(acme.raw("GET", prefix + "/directory").json["renewalInfo"], f"{acme.base}{prefix}/renewal-info")
+
+    def test_settings_of_renewal_information(self):
+        page = "https://example.org/why"
+        acme = self.client()
+        chain, order = acme.obtain("ari-settings.example.org")
+        path = f"{acme.prefix}/renewal-info/{test_renewal.cert_id(test_renewal.leaf_of(chain))}"
+        early = "UPDATE managed_certificates SET early_renewal_at = {} WHERE id = '" + order["certificate"].rsplit("/", 1)[1] + "'"
+        for interval, seconds in (("90s", "90"), ("10ms", "1"), ("0s", "21600")):
+            with self.worker(CERTCTL_ACME_SERVER_ARI_EXPLANATION_URL=page, CERTCTL_ACME_SERVER_ARI_POLL_INTERVAL=interval):
+                answer = acme.raw("GET", path)
+                self.assertEqual((answer.headers["Retry-After"], "explanationURL" in answer.json), (seconds, False))
+                self.stack.sql(early.format("now()"))
+                answer = acme.raw("GET", path)
+                self.assertEqual((answer.headers["Retry-After"], answer.json["explanationURL"]), ("300", page))
+                self.stack.sql(early.format("NULL"))
+
+    def test_a_renewal_in_time_takes_no_token(self):
+        """One order an hour: renewals are exempt once their window has begun, and not before."""
+        acme = self.client()
+        name = test_renewal.cert_id(test_renewal.leaf_of(acme.obtain("ari-exempt.example.org")[0]))
+        managed = f"(SELECT certificate_id FROM acme_orders WHERE account_id = '{acme.kid.rsplit('/', 1)[1]}' AND certificate_id IS NOT NULL)"
+        with self.worker(CERTCTL_ACME_SERVER_RATE_LIMIT_ORDERS_PER_HOUR="1"):
+            self.assertEqual(acme.order("ari-token.example.org").status, 201)
+            self.assertProblem(acme.order("ari-token-2.example.org"), 429, "rateLimited")
+            self.assertProblem(acme.order("ari-exempt.example.org", "x.example.org", replaces=name), 429, "rateLimited")
+            self.stack.sql(f"UPDATE managed_certificates SET early_renewal_at = now() WHERE id IN {managed}")
+            self.assertEqual(acme.order("ari-exempt.example.org", "x.example.org", replaces=name).status, 201)
+            self.assertProblem(acme.order("ari-token-2.example.org"), 429, "rateLimited")
 
 
 if __name__ == "__main__":
