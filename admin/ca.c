@@ -75,7 +75,7 @@ static const char list_help[] =
 
 static const char create_usage[] =
     "--parent=ID --cn=NAME [--name=NAME] [--organization=NAME] [--algorithm=ALG]\n"
-    "      [--driver=file|pkcs11] [--days=N] [--path-len=N] [--permit=DNS]… [--exclude=DNS]…\n"
+    "      [--driver=file|pkcs11] [--days=N] [--path-len=N] [--permit=BASE]… [--exclude=BASE]…\n"
     "      [--base-url=URL] [--ocsp-url=URL]";
 static const char single_usage[] =
     "--cn=NAME [--issuer=ID] [--organization=NAME] [--algorithm=ALG] [--driver=file|pkcs11]\n"
@@ -87,8 +87,8 @@ static const char import_usage[] =
     "--key=REF|--request=ID --chain=FILE [--issuer=ID] [--tree] [--name=NAME] [--base-url=URL]\n"
     "      [--ocsp-url=URL]";
 static const char sign_usage[] =
-    "--parent=ID --csr=FILE [--name=NAME] [--days=N] [--path-len=N] [--permit=DNS]…\n"
-    "      [--exclude=DNS]…";
+    "--parent=ID --csr=FILE [--name=NAME] [--days=N] [--path-len=N] [--permit=BASE]…\n"
+    "      [--exclude=BASE]…";
 static const char rotate_usage[] =
     "ID [--algorithm=ALG] [--driver=file|pkcs11] [--days=N] [--base-url=URL]";
 static const char import_help[] =

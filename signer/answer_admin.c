@@ -94,7 +94,8 @@ static bool sign_subordinate(struct call *call, struct fault *fault)
                                           : NULL;
 
     if (!facts || !ca_may_sign(facts, fault) || !cut_path_len(facts, &wish, fault) ||
-        !ca_wish_constrain(&facts->issuer.permitted_dns, &facts->issuer.excluded_dns, &wish, fault))
+        !ca_wish_constrain(call->ctx, &facts->issuer.permitted_dns, &facts->issuer.excluded_dns,
+                           &wish, fault))
         return false;
     if (bytes_equal(wish.spki, parent->spki))
         return fault_set(fault, SIGNER_REFUSED, "spki", "a CA is not certified by its own key");

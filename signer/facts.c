@@ -8,6 +8,7 @@
 #include "core/json.h"
 #include "core/memory.h"
 #include "pki/certificate.h"
+#include "pki/constraint.h"
 
 #include "core/banned.h"
 
@@ -105,6 +106,24 @@ static bool check_list(const char *member, const struct text_list *list, const c
     return true;
 }
 
+/* DNS names in lower case, as ever; the other kinds as they are written. */
+static bool check_constraints(const char *member, const struct text_list *list, struct fault *fault)
+{
+    static const char dns[] = "abcdefghijklmnopqrstuvwxyz0123456789-._";
+
+    if (list->count > MAX_LIST)
+        return refuse(fault, member, "has more than 256 items");
+    for (size_t i = 0; i < list->count; i++) {
+        const char *item = list->items[i];
+        const size_t length = strlen(item);
+        struct constraint one;
+        if (length == 0 || length > 512 || !constraint_read(item, &one) ||
+            (one.kind == NAME_DNS && strspn(item, dns) != length))
+            return refuse(fault, member, "has an item that cannot stand there");
+    }
+    return true;
+}
+
 static bool check_urls(const char *member, const struct text_list *list, struct fault *fault)
 {
     /* RFC 3986 section 2: unreserved, reserved and the percent sign. */
@@ -120,7 +139,6 @@ static bool check_urls(const char *member, const struct text_list *list, struct 
 
 static bool check_file(const struct facts_file *file, struct fault *fault)
 {
-    static const char dns[] = "abcdefghijklmnopqrstuvwxyz0123456789-._";
     static const char oid[] = "0123456789.";
 
     return check_range("max_leaf_days", file->max_leaf_days, 1, MAX_LEAF_DAYS, fault) &&
@@ -133,8 +151,8 @@ static bool check_file(const struct facts_file *file, struct fault *fault)
            check_urls("ca_issuers_urls", &file->ca_issuers_urls, fault) &&
            check_urls("crl_urls", &file->crl_urls, fault) &&
            check_list("allowed_policies", &file->allowed_policies, oid, fault) &&
-           check_list("permitted_dns", &file->permitted_dns, dns, fault) &&
-           check_list("excluded_dns", &file->excluded_dns, dns, fault);
+           check_constraints("permitted_dns", &file->permitted_dns, fault) &&
+           check_constraints("excluded_dns", &file->excluded_dns, fault);
 }
 
 static bool read_ekus(const struct text_list *list, unsigned *ret_ekus, struct fault *fault)

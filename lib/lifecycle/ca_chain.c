@@ -6,6 +6,7 @@
 #include "core/auto.h"
 #include "core/clock.h"
 #include "core/memory.h"
+#include "pki/constraint.h"
 
 #include "ca_order.h"
 
@@ -138,13 +139,10 @@ static void take_bases(TALLOC_CTX *ctx, const STACK_OF(GENERAL_SUBTREE) *subtree
                        struct text_list *list)
 {
     for (int i = 0; i < sk_GENERAL_SUBTREE_num(subtrees); i++) {
-        const GENERAL_NAME *base = sk_GENERAL_SUBTREE_value(subtrees, i)->base;
-        if (base->type != GEN_DNS)
-            continue;
-        const ASN1_IA5STRING *text = base->d.dNSName;
-        const char *plain = mem_text_n(ctx, (const char *)ASN1_STRING_get0_data(text),
-                                       (size_t)ASN1_STRING_length(text));
-        text_list_add(ctx, list, text_lower(ctx, plain));
+        const char *text = constraint_from_general_name(
+            ctx, sk_GENERAL_SUBTREE_value(subtrees, i)->base);
+        if (text)
+            text_list_add(ctx, list, text);
     }
 }
 
@@ -176,7 +174,7 @@ bool ca_fit_below(TALLOC_CTX *ctx, const struct certificate *parent, struct ca_w
     if (most_below > 0 && wish->path_len < 0)
         wish->path_len = most_below - 1;
     ca_constraints_of(ctx, parent, &permitted, &excluded);
-    if (ca_wish_constrain(&permitted, &excluded, wish, fault))
+    if (ca_wish_constrain(ctx, &permitted, &excluded, wish, fault))
         return true;
     fault->reason = INPUT_INVALID;
     return false;

@@ -4,6 +4,7 @@
 
 #include "core/auto.h"
 #include "core/memory.h"
+#include "pki/constraint.h"
 #include "pki/name.h"
 
 #include "core/banned.h"
@@ -251,11 +252,10 @@ static bool constraints_fit(const char *member, const struct text_list *bases, s
         return fault_set(fault, INPUT_INVALID, member, "%s holds more than %d names", member,
                          CONSTRAINTS_MAX);
     for (size_t i = 0; i < bases->count; i++) {
-        const char *base = bases->items[i];
-        const struct name name = {NAME_DNS, base[0] == '.' ? base + 1 : base};
-        if (name_rule_broken(&name) || strchr(base, '*'))
-            return fault_set(fault, INPUT_INVALID, member, "%s: %s is no DNS name", member,
-                             text_quote(scratch, base));
+        const char *broken = constraint_rule_broken(bases->items[i]);
+        if (broken)
+            return fault_set(fault, INPUT_INVALID, member, "%s: %s %s", member,
+                             text_quote(scratch, bases->items[i]), broken);
     }
     return true;
 }

@@ -99,7 +99,8 @@ bool ca_fit_below(TALLOC_CTX *ctx, const struct certificate *parent, struct ca_w
 /* RESOURCE_STATE unless a CA in that state may have another one below it now. */
 bool ca_may_be_parent(const struct certificate *certificate, const char *state, int64_t now_s,
                       struct fault *fault);
-/* The DNS subtrees of the certificate's nameConstraints; empty lists where there are none. */
+/* The certificate's nameConstraints as text (pki/constraint.h), in which directory and other names
+ * have none; empty lists where there are none. */
 void ca_constraints_of(TALLOC_CTX *ctx, const struct certificate *certificate,
                        struct text_list *ret_permitted, struct text_list *ret_excluded);
 /* The subject as typed RDNs, in order. INPUT_INVALID for string types that we do not write. */

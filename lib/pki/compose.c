@@ -6,6 +6,7 @@
 
 #include "core/auto.h"
 #include "core/memory.h"
+#include "pki/constraint.h"
 #include "pki/extension.h"
 #include "pki/key.h"
 
@@ -156,34 +157,6 @@ static bool check_subject(const struct rdn *rdns, size_t count, struct fault *fa
     return true;
 }
 
-/* Whether `name` is `base` or below it (RFC 5280 section 4.2.1.10). A base with a leading dot
- * covers only what is below, as OpenSSL reads it; an empty one covers everything. */
-static bool dns_within(const char *name, const char *base)
-{
-    const size_t name_length = strlen(name);
-    const size_t base_length = strlen(base);
-
-    if (base_length == 0)
-        return true;
-    if (base_length > name_length || !text_equal_nocase(name + name_length - base_length, base))
-        return false;
-    if (base[0] == '.')
-        return name_length > base_length;
-    return name_length == base_length || name[name_length - base_length - 1] == '.';
-}
-
-/* A wildcard stands for all names one label below; it must not reach into an excluded tree. */
-static bool dns_touches(const char *name, const char *excluded)
-{
-    if (dns_within(name, excluded))
-        return true;
-    if (!text_starts(name, "*."))
-        return false;
-    const char *bare = excluded[0] == '.' ? excluded + 1 : excluded;
-    const char *parent = strchr(bare, '.');
-    return text_equal_nocase(name + 2, bare) || (parent && text_equal_nocase(name + 1, parent));
-}
-
 /* A reason of its own: protocols have words for it (04 section 6.2). */
 static bool refuse_name(struct fault *fault, const char *field, const char *name, const char *rule)
 {
@@ -192,19 +165,18 @@ static bool refuse_name(struct fault *fault, const char *field, const char *name
     return false;
 }
 
-static bool check_dns(const struct issuer_facts *facts, const char *field, const char *name,
-                      struct fault *fault)
+static bool check_constrained(const struct issuer_facts *facts, const char *field,
+                              const struct name *name, struct fault *fault)
 {
-    bool permitted = facts->permitted_dns.count == 0;
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const char *bound = constraint_kind_text(name->kind);
 
-    for (size_t i = 0; i < facts->permitted_dns.count && !permitted; i++)
-        permitted = dns_within(name, facts->permitted_dns.items[i]);
-    if (!permitted)
-        return refuse_name(fault, field, name, "is outside the CA's permitted names");
-    for (size_t i = 0; i < facts->excluded_dns.count; i++)
-        if (dns_touches(name, facts->excluded_dns.items[i]))
-            return refuse_name(fault, field, name, "is inside the CA's excluded names");
-    return true;
+    if (!constraint_permits(&facts->permitted_dns, name))
+        return refuse_name(fault, field, name->value,
+                           mem_printf(scratch, "is outside the CA's permitted %s", bound));
+    return !constraint_excludes(&facts->excluded_dns, name) ||
+           refuse_name(fault, field, name->value,
+                       mem_printf(scratch, "is inside the CA's excluded %s", bound));
 }
 
 static bool check_names(const struct issuer_facts *facts, const struct name_list *names,
@@ -217,7 +189,7 @@ static bool check_names(const struct issuer_facts *facts, const struct name_list
         const char *broken = name_rule_broken(name);
         if (broken)
             return fault_set(fault, SIGNER_REFUSED, "names", "%s", broken);
-        if (name->kind == NAME_DNS && !check_dns(facts, "names", name->value, fault))
+        if (!check_constrained(facts, "names", name, fault))
             return false;
     }
     return true;
@@ -232,7 +204,7 @@ static bool check_common_names(const struct issuer_facts *facts,
         const struct name name = {NAME_DNS, wish->subject[i].value};
         if (!name.value || !text_equal(wish->subject[i].oid, "2.5.4.3") || name_rule_broken(&name))
             continue;
-        if (strchr(name.value, '.') && !check_dns(facts, "subject", name.value, fault))
+        if (strchr(name.value, '.') && !check_constrained(facts, "subject", &name, fault))
             return false;
     }
     return true;
@@ -425,10 +397,9 @@ bool certificate_compose(TALLOC_CTX *ctx, const struct issuer_facts *facts,
 static bool check_constraints(const struct text_list *bases, struct fault *fault)
 {
     for (size_t i = 0; i < bases->count; i++) {
-        const char *base = bases->items[i];
-        const struct name name = {NAME_DNS, base[0] == '.' ? base + 1 : base};
-        if (name_rule_broken(&name) || strchr(base, '*'))
-            return refuse_value(fault, "name_constraints", base, "is no DNS name");
+        const char *broken = constraint_rule_broken(bases->items[i]);
+        if (broken)
+            return refuse_value(fault, "name_constraints", bases->items[i], broken);
     }
     return true;
 }
@@ -591,15 +562,6 @@ bool certificate_compose_ocsp(TALLOC_CTX *ctx, const struct issuer_facts *facts,
     return true;
 }
 
-/* Whether all that `inner` covers is covered by one of the bases. */
-static bool base_within(const char *inner, const struct text_list *bases)
-{
-    for (size_t i = 0; i < bases->count; i++)
-        if (text_equal_nocase(inner, bases->items[i]) || dns_within(inner, bases->items[i]))
-            return true;
-    return false;
-}
-
 static bool wider(struct fault *fault, const char *what, const char *base)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
@@ -609,19 +571,38 @@ static bool wider(struct fault *fault, const char *what, const char *base)
                      text_quote(scratch, base));
 }
 
-bool ca_wish_constrain(const struct text_list *permitted, const struct text_list *excluded,
-                       struct ca_wish *wish, struct fault *fault)
+/* The parent's of each kind that the child says nothing of. */
+static struct text_list completed(TALLOC_CTX *ctx, const struct text_list *child,
+                                  const struct text_list *parent)
 {
-    if (wish->permitted_dns.count == 0)
-        wish->permitted_dns = *permitted;
-    if (wish->excluded_dns.count == 0)
-        wish->excluded_dns = *excluded;
-    for (size_t i = 0; permitted->count > 0 && i < wish->permitted_dns.count; i++)
-        if (!base_within(wish->permitted_dns.items[i], permitted))
-            return wider(fault, "permitted_dns holds", wish->permitted_dns.items[i]);
+    struct text_list whole = {0};
+    struct constraint one;
+
+    for (size_t i = 0; i < child->count; i++)
+        text_list_add(ctx, &whole, child->items[i]);
+    for (size_t i = 0; i < parent->count; i++)
+        if (!constraint_read(parent->items[i], &one) || !constraint_list_has_kind(child, one.kind))
+            text_list_add(ctx, &whole, parent->items[i]);
+    return whole;
+}
+
+bool ca_wish_constrain(TALLOC_CTX *ctx, const struct text_list *permitted,
+                       const struct text_list *excluded, struct ca_wish *wish, struct fault *fault)
+{
+    const struct text_list within = completed(ctx, &wish->permitted_dns, permitted);
+    const struct text_list without = completed(ctx, &wish->excluded_dns, excluded);
+    struct constraint one;
+
+    for (size_t i = 0; i < within.count; i++)
+        if (constraint_read(within.items[i], &one) &&
+            constraint_list_has_kind(permitted, one.kind) &&
+            !constraint_within(within.items[i], permitted))
+            return wider(fault, "permitted_dns holds", within.items[i]);
     for (size_t i = 0; i < excluded->count; i++)
-        if (!base_within(excluded->items[i], &wish->excluded_dns))
+        if (!constraint_within(excluded->items[i], &without))
             return wider(fault, "excluded_dns lacks", excluded->items[i]);
+    wish->permitted_dns = within;
+    wish->excluded_dns = without;
     return true;
 }
 

@@ -72,7 +72,7 @@ struct ca_wish {
     int64_t not_before;
     int64_t not_after;
     int path_len;                   /* -1: none */
-    struct text_list permitted_dns; /* name constraints; empty: none */
+    struct text_list permitted_dns; /* pki/constraint.h, of all kinds; empty: none */
     struct text_list excluded_dns;
 };
 
@@ -94,7 +94,7 @@ struct issuer_facts {
     struct text_list crl_urls;
     unsigned allowed_ekus;             /* EKU_… bits */
     struct text_list allowed_policies; /* empty: all */
-    struct text_list permitted_dns;    /* empty: all */
+    struct text_list permitted_dns;    /* pki/constraint.h, of all kinds; empty: all */
     struct text_list excluded_dns;
 };
 
@@ -128,10 +128,11 @@ bool certificate_compose_ocsp(TALLOC_CTX *ctx, const struct issuer_facts *facts,
 bool certificate_request_compose_ca(TALLOC_CTX *ctx, const struct ca_wish *wish,
                                     enum signature_algorithm algorithm, struct bytes *ret_info,
                                     struct fault *fault);
-/* Gives a CA below `permitted` and `excluded` constraints that are within them: what the wish
- * leaves open is the parent's, what is wider is refused (SIGNER_REFUSED; 04 section 5.3). */
-bool ca_wish_constrain(const struct text_list *permitted, const struct text_list *excluded,
-                       struct ca_wish *wish, struct fault *fault);
+/* Gives a CA below `permitted` and `excluded` constraints that are within them: kinds of name that
+ * the wish leaves open are the parent's, what is wider is refused (SIGNER_REFUSED; 04 section 5.3).
+ * The lists hang on ctx. */
+bool ca_wish_constrain(TALLOC_CTX *ctx, const struct text_list *permitted,
+                       const struct text_list *excluded, struct ca_wish *wish, struct fault *fault);
 /* SEQUENCE { tbs, AlgorithmIdentifier, BIT STRING }: certificates, CRLs, OCSP responses. */
 struct bytes signed_object_assemble(TALLOC_CTX *ctx, struct bytes tbs,
                                     enum signature_algorithm algorithm, struct bytes signature);

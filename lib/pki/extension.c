@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/digest.h"
+#include "pki/constraint.h"
 
 #include "core/banned.h"
 
@@ -324,6 +325,25 @@ void put_policies(struct der_writer *to, const struct text_list *oids)
     wrap_extension(to, ID_CE(32), false, mark);
 }
 
+/* GeneralName: e-mail [1], DNS [2], URI [6], addresses [7]. The text has been checked. */
+static void put_base(struct der_writer *to, const char *text)
+{
+    struct constraint base = {0};
+
+    (void)constraint_read(text, &base);
+    if (base.kind == NAME_IP) {
+        const size_t mark = der_mark(to);
+        der_put(to, (struct bytes){base.octets, base.size});
+        der_wrap(to, DER_CONTEXT(7), mark);
+        return;
+    }
+    der_put_text(to,
+                 base.kind == NAME_EMAIL ? DER_CONTEXT(1)
+                 : base.kind == NAME_URI ? DER_CONTEXT(6)
+                                         : DER_CONTEXT(2),
+                 base.base);
+}
+
 static void put_subtrees(struct der_writer *to, uint8_t tag, const struct text_list *bases)
 {
     const size_t mark = der_mark(to);
@@ -332,7 +352,7 @@ static void put_subtrees(struct der_writer *to, uint8_t tag, const struct text_l
         return;
     for (size_t i = bases->count; i-- > 0;) {
         const size_t subtree = der_mark(to);
-        der_put_text(to, DER_CONTEXT(2), bases->items[i]);
+        put_base(to, bases->items[i]);
         der_wrap(to, DER_SEQUENCE, subtree);
     }
     der_wrap(to, tag, mark);

@@ -4,6 +4,7 @@
 
 #include "core/auto.h"
 #include "core/memory.h"
+#include "pki/constraint.h"
 #include "pki/extension.h"
 #include "pki/key.h"
 #include "pki/lint_private.h"
@@ -104,14 +105,16 @@ static bool name_types_are_known(const struct lint_subject *it)
 static bool add_subtrees(struct stack_st_GENERAL_SUBTREE **ret, const struct text_list *bases)
 {
     for (size_t i = 0; i < bases->count; i++) {
+        struct constraint base;
+        if (!constraint_read(bases->items[i], &base))
+            continue; /* the signer refuses such facts */
         GENERAL_SUBTREE *subtree = GENERAL_SUBTREE_new();
-        ASN1_IA5STRING *base = ASN1_IA5STRING_new();
         if (!*ret)
             *ret = sk_GENERAL_SUBTREE_new_null();
-        if (!subtree || !base || !*ret || ASN1_STRING_set(base, bases->items[i], -1) != 1 ||
-            sk_GENERAL_SUBTREE_push(*ret, subtree) <= 0)
+        if (!subtree || !*ret || sk_GENERAL_SUBTREE_push(*ret, subtree) <= 0)
             mem_exhausted(0, "name constraints");
-        GENERAL_NAME_set0_value(subtree->base, GEN_DNS, base);
+        GENERAL_NAME_free(subtree->base);
+        subtree->base = constraint_to_general_name(&base);
     }
     return *ret != NULL;
 }

@@ -1,7 +1,7 @@
 /* tests/protocol/lost-responder.c: what somebody does who has taken a responder over: has the
  * signer sign a certificate, tells nobody and keeps it. Prints it.
  *
- * usage: lost-responder SOCKET KEY_REF NAME [COUNT] */
+ * usage: lost-responder SOCKET KEY_REF NAME [COUNT]. A name may begin with IP:, email: or URI:. */
 #include <openssl/x509.h>
 #include <stdio.h>
 #include <sysexits.h>
@@ -13,12 +13,29 @@
 
 #include "core/banned.h"
 
+static struct name name_of(const char *text)
+{
+    static const struct {
+        const char *prefix;
+        enum name_kind kind;
+    } kinds[] = {
+        {"IP:",    NAME_IP   },
+        {"email:", NAME_EMAIL},
+        {"URI:",   NAME_URI  }
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+        if (text_starts(text, kinds[i].prefix))
+            return (struct name){kinds[i].kind, text + strlen(kinds[i].prefix)};
+    return (struct name){NAME_DNS, text};
+}
+
 static bool keep_one(TALLOC_CTX *ctx, char **argv, struct fault *fault)
 {
     AUTO(EVP_PKEY) *key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
     AUTO_OPENSSL(uint8_t) *spki = NULL;
     const int size = i2d_PUBKEY(key, &spki);
-    struct name name = {NAME_DNS, argv[3]};
+    struct name name = name_of(argv[3]);
     const struct certificate_wish wish = {
         .spki = {spki,  size},
         .names = {&name, 1   },

@@ -160,23 +160,37 @@ static const struct {
     const char *excluded;
     const char *becomes; /* permitted/excluded; NULL: refused */
 } below[] = {
-    {"nothing anywhere",           "",         "",       "",           "",         "/"            },
-    {"a first constraint",         "",         "",       "a.test",     "b.test",   "a.test/b.test"},
-    {"what is open is inherited",  "a.test",   "x.test", "",           "",         "a.test/x.test"},
-    {"the same",                   "a.test",   "x.test", "a.test",     "x.test",   "a.test/x.test"},
-    {"in other letters",           "A.test",   "",       "a.TEST",     "",         "a.TEST/"      },
-    {"one of two, and below",      "a.test,b", "",       "x.b",        "",         "x.b/"         },
-    {"below with a dot",           "a.test",   "",       ".a.test",    "",         ".a.test/"     },
-    {"the same with a dot",        ".a.test",  "",       ".a.test",    "",         ".a.test/"     },
-    {"the dot widened",            ".a.test",  "",       "a.test",     "",         NULL           },
-    {"a sibling",                  "a.test",   "",       "b.test",     "",         NULL           },
-    {"one good, one not",          "a.test",   "",       "x.a.test,b", "",         NULL           },
-    {"a name that ends alike",     "a.test",   "",       "xa.test",    "",         NULL           },
-    {"the parent's parent",        "a.test",   "",       "test",       "",         NULL           },
-    {"more excluded",              "",         "x.test", "",           "x.test,y", "/x.test,y"    },
-    {"a wider exclusion",          "",         "x.test", "",           "test",     "/test"        },
-    {"a narrower exclusion",       "",         "x.test", "",           "a.x.test", NULL           },
-    {"an exclusion that was lost", "",         "x,y",    "",           "x",        NULL           },
+    {"nothing anywhere",                   "",                     "",              "",                     "",               "/"              },
+    {"a first constraint",                 "",                     "",              "a.test",               "b.test",         "a.test/b.test"  },
+    {"what is open is inherited",          "a.test",               "x.test",        "",                     "",               "a.test/x.test"  },
+    {"the same",                           "a.test",               "x.test",        "a.test",               "x.test",         "a.test/x.test"  },
+    {"in other letters",                   "A.test",               "",              "a.TEST",               "",               "a.TEST/"        },
+    {"one of two, and below",              "a.test,b",             "",              "x.b",                  "",               "x.b/"           },
+    {"below with a dot",                   "a.test",               "",              ".a.test",              "",               ".a.test/"       },
+    {"the same with a dot",                ".a.test",              "",              ".a.test",              "",               ".a.test/"       },
+    {"the dot widened",                    ".a.test",              "",              "a.test",               "",               NULL             },
+    {"a sibling",                          "a.test",               "",              "b.test",               "",               NULL             },
+    {"one good, one not",                  "a.test",               "",              "x.a.test,b",           "",               NULL             },
+    {"a name that ends alike",             "a.test",               "",              "xa.test",              "",               NULL             },
+    {"the parent's parent",                "a.test",               "",              "test",                 "",               NULL             },
+    {"more excluded",                      "",                     "x.test",        "",                     "x.test,y",       "/x.test,y"      },
+    {"a wider exclusion",                  "",                     "x.test",        "",                     "test",           "/test"          },
+    {"a narrower exclusion",               "",                     "x.test",        "",                     "a.x.test",       NULL             },
+    {"an exclusion that was lost",         "",                     "x,y",           "",                     "x",              NULL             },
+    {"kinds are inherited one by one",     "a.test,IP:10.0.0.0/8", "URI:x.test",    "x.a.test",             "email:y",
+     "x.a.test,IP:10.0.0.0/8/email:y,URI:x.test"                                                                                               },
+    {"a kind that the parent leaves open", "a.test",               "",              "a.test,IP:10.0.0.0/8", "",
+     "a.test,IP:10.0.0.0/8/"                                                                                                                   },
+    {"a part of a network",                "IP:10.0.0.0/8",        "",              "IP:10.1.0.0/16",       "",               "IP:10.1.0.0/16/"},
+    {"a wider network",                    "IP:10.1.0.0/16",       "",              "IP:10.0.0.0/8",        "",               NULL             },
+    {"another network",                    "IP:10.0.0.0/8",        "",              "IP:11.0.0.0/16",       "",               NULL             },
+    {"IPv6 is no part of IPv4",            "IP:10.0.0.0/8",        "",              "IP:2001:db8::/32",     "",               NULL             },
+    {"a mailbox of a host",                "email:a.test",         "",              "email:x@a.test",       "",               "email:x@a.test/"},
+    {"a host of a mailbox",                "email:x@a.test",       "",              "email:a.test",         "",               NULL             },
+    {"hosts below of a host",              "email:a.test",         "",              "email:.a.test",        "",               NULL             },
+    {"a host below of URIs",               "URI:.a.test",          "",              "URI:x.a.test",         "",               "URI:x.a.test/"  },
+    {"the host above of URIs",             "URI:.a.test",          "",              "URI:a.test",           "",               NULL             },
+    {"a narrower network excluded",        "",                     "IP:10.0.0.0/8", "",                     "IP:10.1.0.0/16", NULL             },
 };
 
 Test(compose_ca, constraints_of_a_child_are_within_its_parents)
@@ -188,7 +202,7 @@ Test(compose_ca, constraints_of_a_child_are_within_its_parents)
         struct ca_wish wish = {.permitted_dns = bases(one, below[i].permitted),
                                .excluded_dns = bases(one, below[i].excluded)};
         struct fault fault = {0};
-        const bool good = ca_wish_constrain(&permitted, &excluded, &wish, &fault);
+        const bool good = ca_wish_constrain(one, &permitted, &excluded, &wish, &fault);
 
         cr_expect_eq(good, below[i].becomes != NULL, "%s: %s", below[i].about, fault.detail);
         if (good)
