@@ -15,6 +15,7 @@ static const struct job_entry catalogue[] = {
     {"rate-limit-gc",    16, "certctl-jobs",      "certctl_jobs",      JOB_SINGLETON, false},
     {"housekeeping",     22, "certctl-jobs",      "certctl_jobs",      JOB_SINGLETON, false},
     {"acme-validate",    23, "certctl-jobs",      "certctl_jobs",      JOB_PARALLEL,  true },
+    {"certificate-lint", 34, "certctl-jobs",      "certctl_jobs",      JOB_SINGLETON, false},
     {"site-certificate", 33, "certctl-jobs",      "certctl_jobs",      JOB_PARALLEL,  false},
     {"ca-hierarchy",     25, "certctl-ca",        "certctl_ca",        JOB_SINGLETON, true },
     {"signer-reconcile", 32, "certctl-reconcile", "certctl_reconcile", JOB_PARALLEL,  true },

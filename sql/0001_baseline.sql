@@ -1487,6 +1487,21 @@ CREATE TABLE blocked_keys (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
+-- What the lints of a release said of what was issued; error NULL and no warnings: nothing.
+CREATE TABLE certificate_lints (
+    version_id certctl_id PRIMARY KEY REFERENCES certificate_versions ON DELETE CASCADE,
+    linter integer NOT NULL,
+    error text,
+    warnings text[], -- NULL: none
+    linted_at timestamptz NOT NULL DEFAULT now()
+);
+-- Where certctl-job-certificate-lint is in its walk over all versions, by id.
+CREATE TABLE certificate_lint_walk (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    after text NOT NULL DEFAULT ''
+);
+INSERT INTO certificate_lint_walk DEFAULT VALUES;
+
 CREATE TABLE certificate_version_keys (
     version_id certctl_id PRIMARY KEY REFERENCES certificate_versions ON DELETE CASCADE,
     job_id certctl_id REFERENCES jobs ON DELETE SET NULL,

@@ -169,6 +169,7 @@ struct settings {
     int64_t rate_limit_janitor_interval_ms;
     int64_t rate_limit_bucket_ttl_ms;
     int64_t housekeeping_interval_ms;
+    int64_t certificate_lint_interval_ms;
 };
 
 /* Reads the process environment into settings, which live until exit. An empty variable counts as

@@ -7,6 +7,7 @@
  * and lint_warnings.c. */
 #include "pki/lint.h"
 
+#include <limits.h>
 #include <openssl/x509v3.h>
 #include <string.h>
 
@@ -255,4 +256,39 @@ bool certificate_lint(TALLOC_CTX *ctx, struct bytes tbs, const struct issuer_fac
         return fault_set(fault, CERTIFICATE_LINT, NULL, "RFC 5280 section 4.1.2.5: no times");
     it.has_key = key_facts_from_spki(it.spki, &it.key, &ignored);
     return read_parts(ctx, &it, subject, ret_warnings, fault);
+}
+
+/* False: a CA of ours has no such key. */
+static bool algorithm_of(const struct key_facts *key, enum signature_algorithm *ret)
+{
+    if (key->kind == KEY_ECDSA && key->bits != 256 && key->bits != 384)
+        return false;
+    *ret = key->kind == KEY_RSA ? SIGNATURE_RSA_SHA256
+           : key->bits == 256   ? SIGNATURE_ECDSA_SHA256
+                                : SIGNATURE_ECDSA_SHA384;
+    return key->bits != 0 && key->kind != KEY_ED25519;
+}
+
+bool certificate_lint_signed(TALLOC_CTX *ctx, const struct certificate *leaf,
+                             const struct certificate *ca, struct text_list *ret_warnings,
+                             struct fault *fault)
+{
+    struct issuer_facts facts = {
+        .subject_der = ca->subject_der,
+        .ski = ca->ski,
+        .not_before = ca->not_before,
+        .not_after = ca->not_after,
+        .ceiling_s = INT64_MAX,
+        .allowed_ekus = UINT_MAX,
+    };
+    struct bytes der = leaf->der;
+    struct bytes inside;
+    struct bytes tbs;
+
+    if (!algorithm_of(&ca->key, &facts.algorithm))
+        return fault_set(fault, CERTIFICATE_LINT, NULL,
+                         "RFC 5280 4.1.2.3: the CA's key is of a kind that signs nothing here");
+    if (!der_read_tag(&der, DER_SEQUENCE, &inside) || !der_read(&inside, NULL, NULL, &tbs))
+        return fault_set(fault, CERTIFICATE_LINT, NULL, "RFC 5280 section 4.1: no TBSCertificate");
+    return certificate_lint(ctx, tbs, &facts, ret_warnings, fault);
 }

@@ -10,6 +10,7 @@ certctl-acme certctl-acme
 certctl-api certctl-api
 certctl-jobs certctl-tick --all
 certctl-jobs certctl-job-housekeeping
+certctl-jobs certctl-job-certificate-lint
 certctl-jobs certctl-job-job-processor
 certctl-jobs certctl-job-job-timeout
 certctl-jobs certctl-job-rate-limit-gc

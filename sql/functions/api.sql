@@ -77,7 +77,9 @@ SELECT v.id::text AS id, v.certificate_id::text AS certificate_id, v.created_at,
             coalesce(v.csr_pem, '') AS csr_pem, nullif(v.key_algorithm, '') AS key_algorithm,
             nullif(v.key_size, 0) AS key_size, api_time(v.created_at) AS created_at,
             api_time(r.revoked_at) AS revoked_at, r.reason AS revocation_reason,
-            coalesce(v.ca_id, '') AS ca_id
+            coalesce(v.ca_id, '') AS ca_id,
+            (SELECT json_build_object('linter', l.linter, 'error', l.error, 'warnings', l.warnings, 'linted_at', api_time(l.linted_at))
+               FROM certificate_lints l WHERE l.version_id = v.id AND (l.error IS NOT NULL OR l.warnings IS NOT NULL)) AS lint
             FROM (VALUES (1)) one LEFT JOIN certificate_revocations r
               ON r.issuer_id = v.issuer_id AND r.serial_number = v.serial_number AND r.lifted_at IS NULL) d) AS doc
   FROM certificate_versions v;

@@ -42,6 +42,9 @@ GRANT EXECUTE ON FUNCTION pem_der, pem_sha256, job_claim, job_retry, job_failed,
 -- crl-generation has the keys of OCSP responders certified.
 GRANT SELECT, UPDATE (cert_pem, cert_serial, rotated_from, key_path, not_before, not_after, wanted_spki, wanted_key_path,
   updated_at) ON ocsp_responders TO certctl_jobs;
+-- certificate-lint.
+GRANT SELECT, INSERT, UPDATE ON certificate_lints TO certctl_jobs;
+GRANT SELECT, UPDATE ON certificate_lint_walk TO certctl_jobs;
 -- ocsp-refresh; and housekeeping, which drops what it has done with.
 GRANT SELECT, DELETE ON ocsp_invalidations TO certctl_jobs;
 GRANT SELECT, INSERT, UPDATE ON ocsp_edge_cursors TO certctl_jobs;

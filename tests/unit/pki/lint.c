@@ -466,6 +466,56 @@ Test(lint, warnings_are_told_and_do_not_refuse)
                      "BR 7.1.2.7.12: a server should have a host name or address");
 }
 
+/* What was signed keeps the rules that it kept before, under each kind of CA; against another CA's
+ * certificate it does not. */
+Test(lint, signed_certificates_against_their_ca)
+{
+    static const char *const kinds[] = {"P-256", "P-384", "RSA-2048"};
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    struct certificate_wish wish = test_wish(scratch);
+    struct text_list warnings = {0};
+    struct fault fault = {0};
+    const struct certificate *last = NULL;
+
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        const struct test_ca *ca = test_ca(scratch, kinds[i], NULL);
+        const struct bytes der = test_certificate(scratch, ca,
+                                                  test_compose(scratch, &ca->facts, &wish));
+        const struct certificate *above = certificate_from_der(scratch, ca->der, &fault);
+        const struct certificate *leaf = certificate_from_der(scratch, der, &fault);
+        cr_assert(above && leaf, "%s", fault.detail);
+        cr_expect(certificate_lint_signed(scratch, leaf, above, &warnings, &fault), "%s: %s",
+                  kinds[i], fault.detail);
+        if (last)
+            cr_expect_not(certificate_lint_signed(scratch, leaf, last, &warnings, &fault));
+        last = above;
+    }
+    cr_expect_eq(warnings.count, 0);
+    cr_expect_str_eq(fault.detail, "RFC 5280 4.1.2.3: signature algorithm must be the CA's");
+}
+
+Test(lint, signed_certificates_under_a_key_that_signs_nothing_here)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const struct test_ca *ca = test_ca(scratch, "P-256", NULL);
+    struct certificate *above;
+    struct text_list warnings = {0};
+    struct fault fault = {0};
+    static const struct key_facts kinds[] = {
+        {KEY_ED25519, "Ed25519", 256},
+        {KEY_ECDSA,   "ECDSA",   521},
+        {KEY_RSA,     "RSA",     0  }
+    };
+
+    above = certificate_from_der(scratch, ca->der, &fault);
+    cr_assert(above, "%s", fault.detail);
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        above->key = kinds[i];
+        cr_expect_not(certificate_lint_signed(scratch, above, above, &warnings, &fault));
+        cr_expect_eq(fault.reason, CERTIFICATE_LINT);
+    }
+}
+
 Test(lint, no_certificate_at_all)
 {
     static const uint8_t junk[] = {0x30, 0x02, 0x05, 0x00};
