@@ -15,6 +15,9 @@ struct api_request {
 };
 
 /* The resources that are served, in resources.c. */
+extern const struct resource api_acme_account;
+extern const struct resource api_acme_accounts;
+extern const struct resource api_acme_orders;
 extern const struct resource api_approvals;
 extern const struct resource api_certificates;
 extern const struct resource api_certificate_versions;
@@ -89,7 +92,12 @@ route_handler api_once;
  * answer bears a password, a key or a file under a password. */
 void api_answer_is_secret(struct request *request);
 
-/* The ACME server: keys for its external account bindings, eab_keys.c. */
+/* The ACME server, acme.c, and keys for its external account bindings, eab_keys.c. */
+route_handler api_list_acme_profiles;
+route_handler api_list_acme_accounts;
+route_handler api_get_acme_account;
+route_handler api_revoke_acme_account;
+route_handler api_list_acme_orders;
 route_handler api_list_eab_keys;
 route_handler api_create_eab_key;
 route_handler api_revoke_eab_key;

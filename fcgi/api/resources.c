@@ -183,8 +183,9 @@ const struct resource api_approvals = {
 };
 
 static const struct resource *const served[] = {
-    &api_approvals, &api_certificates, &api_certificate_versions,
-    &api_eab_keys,  &api_issuers,      &api_profiles,
+    &api_acme_account, &api_acme_accounts, &api_acme_orders,
+    &api_approvals,    &api_certificates,  &api_certificate_versions,
+    &api_eab_keys,     &api_issuers,       &api_profiles,
 };
 
 /* Made once at start and never changed; a child of the worker's root. */
@@ -291,6 +292,21 @@ bool api_list_approvals(struct request *request, struct response *response, stru
 bool api_get_approval(struct request *request, struct response *response, struct fault *fault)
 {
     return get(request, response, &api_approvals, fault);
+}
+
+bool api_list_acme_accounts(struct request *request, struct response *response, struct fault *fault)
+{
+    return list(request, response, &api_acme_accounts, fault);
+}
+
+bool api_get_acme_account(struct request *request, struct response *response, struct fault *fault)
+{
+    return get(request, response, &api_acme_account, fault);
+}
+
+bool api_list_acme_orders(struct request *request, struct response *response, struct fault *fault)
+{
+    return list(request, response, &api_acme_orders, fault);
 }
 
 bool api_list_eab_keys(struct request *request, struct response *response, struct fault *fault)

@@ -19,5 +19,5 @@ GRANT EXECUTE ON FUNCTION certificate_export TO certctl_api;
 GRANT SELECT, INSERT, UPDATE ON api_idempotency TO certctl_api;
 GRANT EXECUTE ON FUNCTION api_once_claim, api_once_lock TO certctl_api;
 -- The ACME server (01 section 18).
-GRANT SELECT ON api_eab_keys TO certctl_api;
-GRANT EXECUTE ON FUNCTION acme_eab_create, acme_eab_revoke TO certctl_api;
+GRANT SELECT ON api_eab_keys, api_acme_accounts, api_acme_account, api_acme_orders, api_acme_profiles TO certctl_api;
+GRANT EXECUTE ON FUNCTION acme_eab_create, acme_eab_revoke, acme_accounts_revoke TO certctl_api;

@@ -366,6 +366,154 @@ class Bindings(AdminTest):
             self.assertEqual(set(self.accounts_of(made)) - {"revoked"}, set())
 
 
+class Support(AdminTest):
+    """What operators see of the server's profiles, accounts and orders, and how they end an account."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.stack.sql("""
+            INSERT INTO certificate_profiles (id, name, issuer_id, acme_auth_mode, required_san_patterns) VALUES
+              ('prof-seen', 'Seen', 'iss-local', 'trust_authenticated', '[]'), ('prof-seen-asked', 'Seen, challenged', 'iss-local', 'challenge', '[]'),
+              ('prof-seen-bound', 'Seen, bound', NULL, 'trust_authenticated', '[]'), ('prof-seen-tls', 'Seen, mTLS', 'iss-local', 'trust_authenticated', '[]'),
+              ('prof-seen-named', 'Seen, named', 'iss-local', 'trust_authenticated', '["x"]') ON CONFLICT DO NOTHING;
+            INSERT INTO acme_profile_settings (profile_id, settings) VALUES ('prof-seen-bound', '{"eab_required":true}'),
+              ('prof-seen-tls', '{"require_mtls":true}') ON CONFLICT DO NOTHING;""")
+
+    @staticmethod
+    def id_of(url):
+        return url.rsplit("/", 1)[1]
+
+    def profile(self, name):
+        return next(row for row in self.good("/admin/acme/profiles")["data"] if row["id"] == name)
+
+    def test_profiles(self):
+        shown = self.good("/admin/acme/profiles")
+        self.assertEqual(shown["total"], len(shown["data"]))
+        self.assertEqual({row["id"]: row["open_trust"] for row in shown["data"] if row["id"].startswith("prof-seen")},
+                         {"prof-seen": True, "prof-seen-asked": False, "prof-seen-bound": False, "prof-seen-tls": False, "prof-seen-named": False})
+        before = self.profile("prof-seen")
+        self.assertEqual((before["auth_mode"], before["issuer_id"], before["eab_required"], before["require_mtls"], before["enabled"]),
+                         ("trust_authenticated", "iss-local", False, False, True))
+        acme = self.client("prof-seen")
+        self.assertEqual(before["directory_url"], f"{acme.base}{acme.prefix}/directory")
+        self.assertEqual(acme.raw("GET", before["directory_url"][len(acme.base):]).status, 200)
+        failed, ready = acme.order("seen-failed.example.org"), acme.order("seen-ready.example.org")
+        self.assertEqual((failed.status, ready.status), (201, 201))
+        self.stack.sql(f"UPDATE acme_orders SET status = 'invalid', updated_at = now() WHERE order_id = '{self.id_of(failed.headers['Location'])}'")
+        after = self.profile("prof-seen")
+        self.assertEqual([after[name] - before[name] for name in ("accounts", "active_orders", "failures_24h")], [1, 1, 1])
+        self.stack.sql("UPDATE acme_orders SET updated_at = now() - interval '25 hours' WHERE "
+                       f"order_id = '{self.id_of(failed.headers['Location'])}'")
+        self.assertEqual(self.profile("prof-seen")["failures_24h"], before["failures_24h"])
+        self.assertEqual(self.profile("prof-seen-bound")["eab_required"], True)
+
+    def test_accounts(self):
+        acme = self.client("prof-seen", register=False)
+        acme.register(contact=["mailto:seen@example.org"])
+        account = self.id_of(acme.kid)
+        orders = [acme.order(f"seen-{n}.example.org") for n in range(11)]
+        path = f"/acme/accounts/{account}"
+        answer = self.get(path)
+        shown = answer.json
+        self.assertEqual((shown["id"], shown["profile_id"], shown["status"], shown["contact"], shown["jwk_thumbprint"]),
+                         (account, "prof-seen", "valid", ["mailto:seen@example.org"], acme.key.thumbprint()))
+        self.assertEqual([order["id"] for order in shown["orders"]], [self.id_of(order.headers["Location"]) for order in reversed(orders)][:10])
+        self.assertEqual(shown["orders"][0]["identifiers"], [{"type": "dns", "value": "seen-10.example.org"}])
+        self.assertNotIn("jwk_pem", answer.body.decode())
+        self.assertEqual(self.get(path, If_None_Match=answer.headers["ETag"]).status, 304)
+        acme.order("seen-more.example.org")
+        self.assertEqual(self.get(path, If_None_Match=answer.headers["ETag"]).status, 200)
+        listed = self.good("/acme/accounts?profile_id=prof-seen&status=valid&per_page=1")
+        self.assertEqual(listed["data"], [{name: value for name, value in shown.items() if name != "orders"}])
+        self.assertEqual(listed["per_page"], 1)
+        self.assertEqual(self.good("/acme/accounts?profile_id=prof-seen&status=revoked")["data"], [])
+        made = self.like("prof-seen")
+        bound, _ = self.register(made, profile="prof-seen")
+        self.assertEqual([row["id"] for row in self.good(f"/acme/accounts?eab_kid={made['kid']}")["data"]], [self.id_of(bound.kid)])
+        self.assertEqual(self.good(f"/acme/accounts/{self.id_of(bound.kid)}")["eab_kid"], made["kid"])
+        self.assertRefused(self.get("/acme/accounts/acme-acc-nobody"), 404, "not_found", "ACME account not found")
+        self.assertEqual(self.get("/acme/accounts/a%20b").status, 400)
+
+    def test_orders_with_what_was_seen_of_each_challenge(self):
+        acme = self.client("prof-seen-asked")
+        order = acme.order("asked-1.example.org", "asked-2.example.org")
+        order_id, account = self.id_of(order.headers["Location"]), self.id_of(acme.kid)
+        authz = self.id_of(order.json["authorizations"][0])
+        problem = {"type": "urn:ietf:params:acme:error:dns", "detail": "no address", "status": 400}
+        self.stack.sql(f"""
+            INSERT INTO acme_challenges (challenge_id, authz_id, account_id, type, status, error, attempts, validation_record)
+            VALUES ('{authz.replace("acme-authz", "acme-chall")}.http-01', '{authz}', '{account}', 'http-01', 'invalid', '{json.dumps(problem)}', 3,
+                    '{{"address":"192.0.2.9"}}');
+            UPDATE acme_orders SET status = 'invalid', error = '{json.dumps(problem)}' WHERE order_id = '{order_id}'""")
+        shown, = self.good(f"/acme/orders?account_id={account}&status=invalid")["data"]
+        self.assertEqual((shown["id"], shown["account_id"], shown["profile_id"], shown["auth_mode"], shown["error"]),
+                         (order_id, account, "prof-seen-asked", "challenge", problem))
+        self.assertEqual([z["identifier"]["value"] for z in shown["authorizations"]], ["asked-1.example.org", "asked-2.example.org"])
+        challenge, = shown["authorizations"][0]["challenges"]
+        self.assertEqual((challenge["type"], challenge["status"], challenge["attempts"], challenge["error"], challenge["validation_record"]),
+                         ("http-01", "invalid", 3, problem, {"address": "192.0.2.9"}))
+        self.assertEqual(shown["authorizations"][1]["challenges"], [])
+        self.assertNotIn("token", json.dumps(shown))
+        self.assertEqual(self.good(f"/acme/orders?account_id={account}&status=valid")["total"], 0)
+        acme.order("asked-3.example.org")
+        first, second = (self.good(f"/acme/orders?account_id={account}&per_page=1&page={page}") for page in (1, 2))
+        self.assertEqual((first["total"], [row["identifiers"][0]["value"] for row in first["data"] + second["data"]]),
+                         (2, ["asked-3.example.org", "asked-1.example.org"]))
+        self.assertEqual(self.get("/acme/orders?status=lost", Prefer="handling=strict").status, 400)
+        trusted = self.client("prof-seen")
+        _, done = trusted.obtain("seen-valid.example.org")
+        shown, = self.good(f"/acme/orders?account_id={self.id_of(trusted.kid)}")["data"]
+        self.assertEqual((shown["status"], shown["certificate_id"]), ("valid", self.id_of(done["certificate"])))
+
+    def test_an_account_is_revoked(self):
+        acme = self.client("prof-seen-asked")
+        account = self.id_of(acme.kid)
+        order = acme.order("revoked.example.org")
+        authz = self.id_of(order.json["authorizations"][0])
+        self.stack.sql(f"""
+            INSERT INTO acme_challenges (challenge_id, authz_id, account_id, type, status, next_attempt_at)
+            VALUES ('{authz.replace("acme-authz", "acme-chall")}.http-01', '{authz}', '{account}', 'http-01', 'processing', now() + interval '1 day')""")
+        path = f"/acme/accounts/{account}/revoke"
+        answers = self.at_once([lambda: self.send("POST", path) for _ in range(3)])
+        self.assertEqual([(answer.status, answer.json) for answer in answers], [(200, {"status": "revoked"})] * 3)
+        self.assertEqual(self.send("POST", path).status, 200)
+        actor = self.keys["r-admin"][2]
+        self.assertEqual(self.events(account, "acme_account_revoked"), [["acme_account_revoked", actor, "APIKey", "config"]])
+        self.assertProblem(acme.post(acme.kid, None), 401, "unauthorized", "the account is revoked")
+        self.assertProblem(Client(self.stack, "prof-seen-asked", acme.key).post("/new-account", {}), 401, "unauthorized", "revoked")
+        shown, = self.good(f"/acme/orders?account_id={account}")["data"]
+        self.assertEqual((shown["status"], shown["error"]["detail"]), ("invalid", "account revoked"))
+        authz, = shown["authorizations"]
+        self.assertEqual((authz["status"], authz["challenges"][0]["status"]), ("deactivated", "invalid"))
+        gone = self.client("prof-seen")
+        gone.post(gone.kid, {"status": "deactivated"})
+        self.assertRefused(self.send("POST", f"/acme/accounts/{self.id_of(gone.kid)}/revoke"), 409, "state", "the account is not valid any more")
+        self.assertRefused(self.send("POST", "/acme/accounts/acme-acc-nobody/revoke"), 404, "not_found", "ACME account not found")
+        self.assertEqual(self.send("POST", "/acme/accounts/a%20b/revoke").status, 400)
+
+    def test_who_may_and_for_what(self):
+        mine, other = self.client("prof-seen"), self.client("prof-other")
+        revoke = f"/acme/accounts/{self.id_of(mine.kid)}/revoke"
+        calls = (("GET", "/admin/acme/profiles"), ("GET", "/acme/accounts"), ("GET", f"/acme/accounts/{self.id_of(mine.kid)}"), ("POST", revoke),
+                 ("GET", "/acme/orders"))
+        for method, path in calls:
+            with self.subTest(path):
+                self.assertEqual(self.raw(method, "/api/v1" + path).status, 401)
+                for role in ("r-operator", "r-viewer"):
+                    self.assertRefused(self.send(method, path, key=self.key(role)), 403, "forbidden")
+        key, _, name = self.new_key("--role=r-admin")
+        self.stack.sql(f"UPDATE actor_roles SET scope_type = 'profile', scope_id = 'prof-other' WHERE actor_id = '{name}'")
+        self.assertEqual([row["id"] for row in self.good("/admin/acme/profiles", key=key)["data"]], ["prof-other"])
+        self.assertEqual({row["profile_id"] for row in self.good("/acme/accounts?per_page=500", key=key)["data"]}, {"prof-other"})
+        self.assertEqual({row["profile_id"] for row in self.good("/acme/orders?per_page=500", key=key)["data"]} - {"prof-other"}, set())
+        for method, path in calls[2:4]:
+            self.assertRefused(self.send(method, path, key=key), 403, "forbidden")
+        self.assertEqual(self.get(f"/acme/accounts/{self.id_of(other.kid)}", key=key).status, 200)
+        self.assertEqual(self.send("POST", f"/acme/accounts/{self.id_of(other.kid)}/revoke", key=key).status, 200)
+        self.assertEqual(mine.post(mine.kid, None).status, 200)
+
+
 class EabClients(ClientTest):
     """Clients of Debian under a profile that wants a binding."""
 
