@@ -51,12 +51,13 @@ STATEMENT(ca_store_finished,
 
 /* $1 $5 ids, $2 $6 actions, $3 $7 CAs, $4 $8 details, $9 request; $5 null: one row. */
 STATEMENT(ca_store_events,
-          "INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, "
-          "details, event_category, request_id) SELECT e.id, '" CA_ACTOR "', 'System', "
+          "WITH events AS (INSERT INTO audit_events (id, actor, actor_type, action, "
+          "resource_type, resource_id, details, event_category, request_id) "
+          "SELECT e.id, '" CA_ACTOR "', 'System', "
           "e.action, 'intermediate_ca', e.ca, e.details::jsonb, 'config', $9::text "
           "FROM (VALUES ($1::text, $2::text, $3::text, $4::text), "
           "($5::text, $6::text, $7::text, $8::text)) AS e (id, action, ca, details) "
-          "WHERE e.id IS NOT NULL");
+          "WHERE e.id IS NOT NULL RETURNING action) SELECT ca_event_count(action) FROM events");
 
 bool ca_ask(const struct ca_work *work, const struct signer_request *request,
             struct signer_reply *ret_reply, struct fault *fault)

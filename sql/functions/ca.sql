@@ -16,6 +16,19 @@ BEGIN
             LEFT JOIN ca_instances c ON c.id = p_ca);
 END $$;
 
+-- What the hierarchy job has done to a CA, by the action of its audit event (07 section 10.3).
+CREATE OR REPLACE FUNCTION ca_event_count(p_action text) RETURNS void
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+  kind text := CASE p_action WHEN 'intermediate_ca_root_created' THEN 'create_root'
+                             WHEN 'intermediate_ca_child_created' THEN 'create_child'
+                             WHEN 'intermediate_ca_retiring' THEN 'retire_retiring' END;
+BEGIN
+  IF kind IS NOT NULL THEN
+    PERFORM metric_add('certctl_intermediate_ca_events_total', format('kind="%s"', kind), 1);
+  END IF;
+END $$;
+
 -- outcome: retiring, retired: done; unknown, already_retiring, already_retired, children: nothing is.
 -- A CA that is in no hierarchy has one row, all others two. Children have their parent's row locked
 -- FOR SHARE while they are stored, so none appears behind our back.

@@ -11,4 +11,4 @@ GRANT UPDATE (state) ON intermediate_cas, ca_instances TO certctl_ca;
 GRANT UPDATE (superseded_at, facts_close_due) ON ca_instances TO certctl_ca;
 -- The CA of CERTCTL_CA_CERT_PATH.
 GRANT SELECT (test_status, last_error), UPDATE (test_status, last_error, last_tested_at) ON issuers TO certctl_ca;
-GRANT EXECUTE ON FUNCTION ca_retire TO certctl_ca;
+GRANT EXECUTE ON FUNCTION ca_retire, ca_event_count TO certctl_ca;

@@ -261,6 +261,12 @@ class Single(HierarchyTest):
         self.assertEqual(self.state_of(first)[0], "retiring")
         self.issue("single", "b.single.example.org")
 
+        # The old leaf and a new one both verify, each below its own CA, and both are revoked by their own.
+        self.verify(chain, self.chain_of(first))
+        new = x509.load_pem_x509_certificate(split(acme.obtain("c.single.example.org")[0])[0].encode())
+        self.assertEqual(acme.revoke(new.public_bytes(serialization.Encoding.DER), 4).status, 200)
+        self.stack.wait(lambda: self.crl(second).get_revoked_certificate_by_serial_number(new.serial_number), 60, "the new serial on the new CA's list")
+        self.assertIsNone(self.crl(first).get_revoked_certificate_by_serial_number(new.serial_number))
         # The old key still answers for what it signed.
         self.assertEqual(acme.revoke(leaf.public_bytes(serialization.Encoding.DER), 4).status, 200)
         self.stack.wait(lambda: self.crl(first).get_revoked_certificate_by_serial_number(leaf.serial_number), 30, "the serial on its own CA's list")

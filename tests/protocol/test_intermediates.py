@@ -71,6 +71,11 @@ class ApiTest(test_hierarchy.HierarchyTest):
     def ca(self, name):
         return self.stack.value(f"SELECT id FROM intermediate_cas WHERE owning_issuer_id = 'iss-{self.mode}' AND name = '{name}'")
 
+    def events(self):
+        """certctl_intermediate_ca_events_total by kind."""
+        return {kind: int(value) for kind, value in self.stack.sql("SELECT split_part(labels, '\"', 2), sum(value)::integer FROM metric_counters "
+                                                                   "WHERE name = 'certctl_intermediate_ca_events_total' GROUP BY 1")}
+
     def assertNames(self, certificate, ca, ocsp_url):
         """Where its status, its signer's list and its signer's certificate are (04 sections 5.3, 6.6)."""
         access = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
@@ -108,6 +113,7 @@ class Hierarchy(ApiTest):
         shown = self.admin("approve", request, "--yes").stdout
         self.assertIn(said["fields_sha256"], shown)
         self.assertIn(self.keys["r-admin"][1], shown)
+        before = self.events()
         root = self.ended(request)["intermediate_ca_id"]
         policy = self.create(name="policy", parent_ca_id=root, ttl_days=900, name_constraints=[{"permitted": ["api.example.org"], "excluded": ["no.api.example.org"]}],
                              ocsp_responder_url="http://ocsp.policy.example/",
@@ -115,6 +121,9 @@ class Hierarchy(ApiTest):
                                       "country": ["DE"], "locality": ["Köln"], "province": ["NRW"]}, metadata={"team": "blue"})
         issuing = self.create(name="issuing", parent_ca_id=policy, subject={"common_name": "API Issuing"}, algorithm="ECDSA-P384",
                               ocsp_responder_url="http://ocsp.issuing.example/x")
+        after = self.events()
+        self.assertEqual([after[kind] - before.get(kind, 0) for kind in ("create_child",)], [2])
+        self.assertGreaterEqual(after["create_root"], 2)  # this one, and the site's
         rows = self.good("GET", self.path())["data"]
         self.assertEqual([row["id"] for row in rows], [root, policy, issuing])
         row = self.good("GET", f"/intermediates/{policy}")
@@ -296,7 +305,10 @@ class Hierarchy(ApiTest):
             self.assertRefused(self.call("POST", f"/intermediates/{old}/renew", body), 400, message)
         partner = self.done("sign", f"--parent={self.ca('policy')}", "--csr=-", "--name=elsewhere", "--days=200", text=self.leaf_csr())
         self.assertRefused(self.call("POST", f"/intermediates/{self.made(partner)}/renew"), 409, "the CA's key is elsewhere")
+        before = self.events()
         new = self.create(f"/intermediates/{old}/renew", rekey=True, ttl_days=400)
+        after = self.events()
+        self.assertEqual([after[kind] - before.get(kind, 0) for kind in ("create_child", "retire_retiring")], [1, 1])
         row = self.good("GET", f"/intermediates/{new}")
         self.assertEqual((row["name"], row["state"], row["path_len_constraint"], row["subject"]), ("issuing-2", "active", 0, "CN=API Issuing"))
         self.assertEqual(self.certificate_of(new).public_key().curve.name, "secp384r1")
@@ -345,8 +357,7 @@ class Hierarchy(ApiTest):
         self.assertTrue(self.crl(issuing).is_signature_valid(self.certificate_of(issuing).public_key()))
         notes = self.stack.sql(f"SELECT action, coalesce(details->>'note', '') FROM audit_events WHERE resource_id = '{policy}' AND action LIKE 'intermediate_ca_retir%' ORDER BY seq")
         self.assertEqual(notes, [["intermediate_ca_retiring", "old"], ["intermediate_ca_retired", ""]])
-        kinds = dict(self.stack.sql("SELECT labels, value::integer FROM metric_counters WHERE name = 'certctl_intermediate_ca_events_total'"))
-        self.assertGreaterEqual(int(kinds['kind="retire_retired"']), 2)
+        self.assertGreaterEqual(self.events()["retire_retired"], 2)
 
 
 class ApprovedByApi(ApiTest):
