@@ -181,8 +181,8 @@ static bool answer(struct inquiry *inquiry, struct fault *fault)
     return answer_now(inquiry, standings, fault);
 }
 
-/* What the web server's refresh socket passes on has no address (nginx: "unix:"): it replaces kept
- * answers, and a limit would leave an old one in place. */
+/* What replaces kept answers has the address "unix:" in nginx, whose socket has none, and in
+ * Apache, which is told to say so. A limit would leave an old answer in place. */
 static bool is_refresh(const struct request *request)
 {
     return text_equal(request->remote_addr, "unix:");

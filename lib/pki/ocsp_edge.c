@@ -23,6 +23,7 @@
 
 struct ocsp_edge {
     int fd;
+    bool by_spelling;
     size_t used;
     char buffer[BUFFER_SIZE]; /* what came and was not counted yet */
 };
@@ -42,72 +43,91 @@ static char *put_head(char *text, const char *method, const char *issuer, const 
 {
     return mem_append(text,
                       "%s " PATH_BEGINS "%s%s HTTP/1.1\r\nHost: localhost\r\n"
-                      "Cache-Control: no-cache\r\n",
+                      "Cache-Control: max-age=0\r\n",
                       method, issuer, tail);
 }
 
-/* base64 in a path: the slashes stay, as the usual clients leave them; what a plus sign would be is
- * nobody's question, since the web server's key is the decoded path. */
-static char *escape(TALLOC_CTX *ctx, const char *base64)
+/* base64 in a path. nginx looks at the decoded one, Apache at what was written: its configuration
+ * keeps two spellings. */
+static char *escape(TALLOC_CTX *ctx, const char *base64, const char *slash)
 {
     char *text = mem_text(ctx, "/");
 
     for (; *base64; base64++)
         text = *base64 == '+'   ? mem_append(text, "%%2B")
                : *base64 == '=' ? mem_append(text, "%%3D")
+               : *base64 == '/' ? mem_append(text, "%s", slash)
                                 : mem_append(text, "%c", *base64);
     return text;
 }
 
-static struct bytes join(TALLOC_CTX *ctx, struct bytes all, struct bytes more)
-{
-    uint8_t *data = mem_array(ctx, uint8_t, all.size + more.size);
+/* Requests as they are gathered. */
+struct gathered {
+    TALLOC_CTX *ctx;
+    const char *issuer;
+    struct bytes all;
+    size_t count;
+};
 
-    if (all.size > 0)
-        memcpy(data, all.data, all.size);
-    memcpy(data + all.size, more.data, more.size);
-    return (struct bytes){data, all.size + more.size};
+static void gather(struct gathered *to, const char *head, struct bytes body)
+{
+    const struct bytes text = bytes_of_text(head);
+    uint8_t *data = mem_array(to->ctx, uint8_t, to->all.size + text.size + body.size);
+
+    if (to->all.size > 0)
+        memcpy(data, to->all.data, to->all.size);
+    memcpy(data + to->all.size, text.data, text.size);
+    if (body.size > 0)
+        memcpy(data + to->all.size + text.size, body.data, body.size);
+    to->all = (struct bytes){data, to->all.size + text.size + body.size};
+    to->count++;
+}
+
+static void gather_get(struct gathered *to, const char *tail)
+{
+    char *get = put_head(mem_text(to->ctx, ""), "GET", to->issuer, tail);
+
+    gather(to, mem_append(get, "\r\n"), (struct bytes){0});
 }
 
 /* One CertID, asked for by POST and by GET. */
-static struct bytes put_both(TALLOC_CTX *ctx, struct bytes all, const char *issuer,
-                             const struct ocsp_cert_id *id)
+static void gather_both(struct gathered *to, const struct ocsp_cert_id *id, bool by_spelling)
 {
-    const struct bytes der = ocsp_request_encode(ctx, ocsp_cert_id_encode(ctx, id));
-    char *post = put_head(mem_text(ctx, ""), "POST", issuer, "");
-    char *get = put_head(mem_text(ctx, ""), "GET", issuer,
-                         escape(ctx, base64_from_bytes(ctx, der)));
+    const struct bytes der = ocsp_request_encode(to->ctx, ocsp_cert_id_encode(to->ctx, id));
+    const char *base64 = base64_from_bytes(to->ctx, der);
+    char *post = put_head(mem_text(to->ctx, ""), "POST", to->issuer, "");
 
     post = mem_append(post, "Content-Type: application/ocsp-request\r\nContent-Length: %zu\r\n\r\n",
                       der.size);
-    get = mem_append(get, "\r\n");
-    all = join(ctx, all, bytes_of_text(post));
-    all = join(ctx, all, der);
-    return join(ctx, all, bytes_of_text(get));
+    gather(to, post, der);
+    gather_get(to, escape(to->ctx, base64, "/"));
+    if (by_spelling && strchr(base64, '/'))
+        gather_get(to, escape(to->ctx, base64, "%2F"));
 }
 
-struct bytes ocsp_edge_requests(TALLOC_CTX *ctx, const struct ocsp_edge_target *target)
+struct bytes ocsp_edge_requests(TALLOC_CTX *ctx, const struct ocsp_edge_target *target,
+                                bool by_spelling, size_t *ret_count)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    struct gathered to = {.ctx = scratch, .issuer = target->issuer_id};
     const char *digits = target->serial;
     struct ocsp_cert_id id = {0};
-    struct bytes all = {0};
 
+    *ret_count = 0;
     if (!hex_to_bytes(scratch, mem_printf(scratch, "%s%s", strlen(digits) % 2 ? "0" : "", digits),
                       &id.serial))
-        return all; /* no serial of ours */
+        return to.all; /* no serial of ours */
     for (int i = 0; i < 4; i++) {
         const bool sha1 = i < 2;
         id.hash = sha1 ? OCSP_SHA1 : OCSP_SHA256;
         id.null_parameters = i % 2 == 0;
         id.name_hash = sha1 ? target->name_sha1 : target->name_sha256;
         id.key_hash = sha1 ? target->key_sha1 : target->key_sha256;
-        all = put_both(scratch, all, target->issuer_id, &id);
+        gather_both(&to, &id, by_spelling);
     }
-    char *brief = put_head(mem_text(scratch, ""), "GET", target->issuer_id,
-                           mem_printf(scratch, "/%s", target->serial));
-    brief = mem_append(brief, "\r\n");
-    return bytes_copy(ctx, join(scratch, all, bytes_of_text(brief)));
+    gather_get(&to, mem_printf(scratch, "/%s", target->serial));
+    *ret_count = to.count;
+    return bytes_copy(ctx, to.all);
 }
 
 /* Connecting. */
@@ -164,6 +184,7 @@ struct ocsp_edge *ocsp_edge_open(TALLOC_CTX *ctx, const char *place, struct faul
         return failed(fault, place);
     struct ocsp_edge *edge = mem_new(ctx, struct ocsp_edge);
     edge->fd = fd;
+    edge->by_spelling = place[0] != '/';
     talloc_set_destructor(edge, release);
     return edge;
 }
@@ -250,14 +271,15 @@ bool ocsp_edge_refresh(struct ocsp_edge *edge, const struct ocsp_edge_target *ta
                        int64_t deadline_us, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    const struct bytes requests = ocsp_edge_requests(scratch, target);
+    size_t count = 0;
+    const struct bytes requests = ocsp_edge_requests(scratch, target, edge->by_spelling, &count);
     bool broken = false;
 
     if (requests.size == 0)
         return true;
     if (!send_all(edge, requests, deadline_us))
         return failed(fault, "sending");
-    for (int answers = 0; answers < OCSP_EDGE_REQUESTS;) {
+    for (size_t answers = 0; answers < count;) {
         if (take_answer(edge, &broken)) {
             answers++;
             continue;

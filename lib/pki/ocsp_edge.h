@@ -16,16 +16,18 @@ struct ocsp_edge_target {
     struct bytes key_sha256;
 };
 
-#define OCSP_EDGE_REQUESTS 9
-
-/* The whole of them in HTTP/1.1, one after the other, on ctx. */
-struct bytes ocsp_edge_requests(TALLOC_CTX *ctx, const struct ocsp_edge_target *target);
+/* The whole of them in HTTP/1.1, one after the other, on ctx. `by_spelling`: what is kept is named
+ * by the path as it was written (Apache), so base64 with a slash is asked for in both spellings.
+ * *ret_count: how many; 0 where the serial is none of ours. */
+struct bytes ocsp_edge_requests(TALLOC_CTX *ctx, const struct ocsp_edge_target *target,
+                                bool by_spelling, size_t *ret_count);
 
 /* A connection to the web server. A talloc object that closes. */
 struct ocsp_edge;
-/* `place`: an absolute path of a unix socket, or host:port (loopback). NET_CONNECTION. */
+/* `place`: an absolute path of a unix socket (nginx), or host:port on loopback (Apache).
+ * NET_CONNECTION. */
 struct ocsp_edge *ocsp_edge_open(TALLOC_CTX *ctx, const char *place, struct fault *fault);
-/* Sends all nine and waits for their answers, until `deadline_us` (monotonic). False: the
+/* Sends them all and waits for their answers, until `deadline_us` (monotonic). False: the
  * connection cannot be used any more. NET_CONNECTION. */
 bool ocsp_edge_refresh(struct ocsp_edge *edge, const struct ocsp_edge_target *target,
                        int64_t deadline_us, struct fault *fault);

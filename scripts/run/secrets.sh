@@ -65,7 +65,7 @@ CERTCTL_RUNTIME_DIR=$run_dir/run
 CERTCTL_STATE_DIR=$run_dir/state
 CERTCTL_CA_KEY_DIR=$run_dir/state/ca
 CERTCTL_OCSP_RESPONDER_KEY_DIR=$run_dir/state/ocsp
-CERTCTL_OCSP_REFRESH_SOCKET=$([ "$web" = apache ] && echo none || echo "$run_dir/run/ocsp-refresh.sock")
+CERTCTL_OCSP_REFRESH_SOCKET=$([ "$web" = apache ] && echo "127.0.0.1:$http_port" || echo "$run_dir/run/ocsp-refresh.sock")
 CERTCTL_SIGNER_SOCKET=$run_dir/run/signer.sock
 CERTCTL_SIGNER_ADMIN_SOCKET=$run_dir/run/signer-admin.sock
 CERTCTL_SIGNER_LOG_PATH=$run_dir/state/signer-log/signer.log

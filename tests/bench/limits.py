@@ -47,7 +47,7 @@ def limits(site, options, say):
     count = options.count or 20000
     seconds = 1 if options.smoke else 3
     base = site.open_limits(DIRECTORY_SIZE)
-    answers = ("static", "cached", "plain") if site.web == "nginx" else ("static", "plain")  # our Apache has no cache
+    answers = ("static", "cached", "plain") if site.web == "nginx" else ("static", "plain")  # our Apache's cache is of OCSP alone
     seen = {name: [] for name in (*answers, "commits_1", "commits_32", "signatures")}
     for _ in range(options.rounds):
         for name in answers:
