@@ -82,9 +82,11 @@ route_handler api_revoke_certificate;
 route_handler api_unrevoke_certificate;
 route_handler api_export_pem;
 route_handler api_export_pkcs12;
+route_handler api_renew_now_certificate;
 /* And for many. */
 route_handler api_bulk_revoke;
 route_handler api_est_bulk_revoke;
+route_handler api_renew_now_issuer_certificates;
 
 /* Runs the route's handler; a POST with an Idempotency-Key once only (05 section 2.10). */
 route_handler api_once;

@@ -173,7 +173,8 @@ static bool serve_by_itself(const struct once *once, struct response *response, 
 /* Thousands of revocations in one transaction would hold up all others. */
 static bool commits_by_itself(const struct route *route)
 {
-    return route->handler == api_bulk_revoke || route->handler == api_est_bulk_revoke;
+    return route->handler == api_bulk_revoke || route->handler == api_est_bulk_revoke ||
+           route->handler == api_renew_now_issuer_certificates;
 }
 
 bool api_once(struct request *request, struct response *response, struct fault *fault)

@@ -14,7 +14,7 @@ GRANT EXECUTE ON FUNCTION ca_retire, ca_revoke TO certctl_api;
 -- Revocation: the functions write, with their owner's rights.
 GRANT EXECUTE ON FUNCTION revocable_find, revocable_others, revoke_commit, unrevoke_commit, revocation_entered,
   bulk_revocables, bulk_unknown TO certctl_api;
-GRANT EXECUTE ON FUNCTION certificate_export TO certctl_api;
+GRANT EXECUTE ON FUNCTION certificate_export, renew_now_set, renew_now_issuer TO certctl_api;
 -- Idempotency-Key.
 GRANT SELECT, INSERT, UPDATE ON api_idempotency TO certctl_api;
 GRANT EXECUTE ON FUNCTION api_once_claim, api_once_lock TO certctl_api;
