@@ -89,7 +89,7 @@ class Routes(ProtocolTest):
         here = self.acme.base + self.acme.prefix
         self.assertEqual(answer.json, {"newNonce": here + "/new-nonce", "newAccount": here + "/new-account",
                                        "newOrder": here + "/new-order", "revokeCert": here + "/revoke-cert",
-                                       "keyChange": here + "/key-change"})
+                                       "keyChange": here + "/key-change", "renewalInfo": here + "/renewal-info"})
         self.assertNotIn("meta", answer.json)
         self.assertNotIn("Link", answer.headers)
         self.assertEqual(answer.headers["Cache-Control"], "public, max-age=0, no-cache")
