@@ -1235,6 +1235,9 @@ CREATE TABLE acme_authorizations (
 );
 CREATE INDEX acme_authorizations_reuse ON acme_authorizations (account_id, (identifier->>'value'))
     WHERE status = 'valid';
+-- What waits for its proof before anything was ordered.
+CREATE INDEX acme_authorizations_ahead ON acme_authorizations (account_id, (identifier->>'value'))
+    WHERE status = 'pending' AND order_id IS NULL;
 -- For acme-gc: without it each order that goes would be looked for in the whole table.
 CREATE INDEX acme_authorizations_order ON acme_authorizations (order_id);
 CREATE INDEX acme_authorizations_expiry ON acme_authorizations (expires_at)

@@ -30,6 +30,7 @@ struct acme_profile {
     bool allow_single_label;
     bool authz_reuse;
     bool require_mtls;
+    bool preauthorization;
     struct text_list identifier_types;
     struct text_list challenge_types;
     struct text_list san_patterns;
@@ -145,7 +146,7 @@ bool acme_replaced_find(struct request *request, const char *text,
 /* Handlers. */
 route_handler acme_directory, acme_new_nonce, acme_new_account, acme_account, acme_new_order,
     acme_order, acme_orders, acme_authorization, acme_challenge, acme_finalize, acme_certificate,
-    acme_revoke_cert, acme_key_change, acme_renewal_info;
+    acme_revoke_cert, acme_key_change, acme_renewal_info, acme_new_authz;
 
 /* binding.c */
 /* Whether whoever registers holds a key for external account bindings, where it is wanted or given
@@ -180,7 +181,17 @@ bool acme_order_waits(struct response *response, const struct rows *rows);
     "CASE o.status WHEN 'processing' THEN (SELECT j.status = 'AwaitingApproval' FROM jobs j "      \
     "WHERE j.id = o.job_id) END AS order_waits, "
 
-/* authz.c: what an identifier may be proved by. */
+/* preauthorization.c: whether names may be proved before they are ordered. In trust mode there is
+ * nothing to prove. */
+static inline bool acme_preauthorizes(const struct acme_profile *profile)
+{
+    return profile->preauthorization && !profile->trusts_accounts;
+}
+
+/* authz.c */
+/* Answers with the authorization of the first row, which is one of acme_authz_show. */
+bool acme_authz_answer(struct response *response, unsigned status, const struct rows *rows);
+/* What an identifier may be proved by. */
 struct text_list acme_challenge_types(TALLOC_CTX *ctx, const struct acme_profile *profile,
                                       const char *identifier_type, bool wildcard);
 

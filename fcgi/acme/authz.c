@@ -159,7 +159,7 @@ static bool in_progress(json_t *challenges)
     return false;
 }
 
-static bool authz_answer(struct response *response, const struct rows *rows)
+bool acme_authz_answer(struct response *response, unsigned status, const struct rows *rows)
 {
     struct request *request = response->request;
     json_t *body = json_object();
@@ -176,7 +176,7 @@ static bool authz_answer(struct response *response, const struct rows *rows)
         json_set_bool(body, "wildcard", true);
     if (text_equal(row_text(rows, 0, "status"), "pending") && in_progress(challenges))
         response_header(response, "Retry-After", WORKING_S);
-    return response_json(response, 200, body);
+    return response_json(response, status, body);
 }
 
 /* What the SQL functions of this file say instead of doing it. */
@@ -216,7 +216,7 @@ static bool authz_deactivate(struct request *request, struct response *response,
     return rows &&
            outcome_check(request, rows, "authorization",
                          "the authorization is over and cannot be deactivated", fault) &&
-           authz_answer(response, rows);
+           acme_authz_answer(response, 200, rows);
 }
 
 /* RFC 8555 section 7.5.2: the one thing that a client may change. */
@@ -232,7 +232,7 @@ bool acme_authorization(struct request *request, struct response *response, stru
         return authz_deactivate(request, response, fault);
     }
     struct rows *rows = authz_read(request, request_captured(request, "authz"), fault);
-    return rows && authz_answer(response, rows);
+    return rows && acme_authz_answer(response, 200, rows);
 }
 
 struct challenge_name {

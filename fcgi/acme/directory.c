@@ -42,6 +42,8 @@ bool acme_directory(struct request *request, struct response *response, struct f
     (void)fault;
     for (size_t i = 0; i < ARRAY_SIZE(entries); i++)
         json_set_text(directory, entries[i].name, acme_url(request, "%s", entries[i].path));
+    if (acme_preauthorizes(acme_of(request)->profile))
+        json_set_text(directory, "newAuthz", acme_url(request, "/new-authz"));
     if (request->settings->acme_ari_enabled)
         json_set_text(directory, "renewalInfo", acme_url(request, "/renewal-info"));
     if (json_object_size(meta) > 0)

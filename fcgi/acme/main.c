@@ -22,6 +22,7 @@ static const struct route acme_routes[] = {
     BOTH(POST, "/account/{account}", JWS_ACCOUNT, acme_account),
     BOTH(POST, "/account/{account}/orders", JWS_ORDERS, acme_orders),
     BOTH(POST, "/new-order", JWS_ACCOUNT, acme_new_order),
+    BOTH(POST, "/new-authz", JWS_ACCOUNT, acme_new_authz),
     BOTH(POST, "/order/{order}", JWS_ACCOUNT, acme_order),
     BOTH(POST, "/order/{order}/finalize", JWS_FINALIZE, acme_finalize),
     BOTH(POST, "/authz/{authz}", JWS_ACCOUNT, acme_authorization),

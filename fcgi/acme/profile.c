@@ -28,6 +28,7 @@ struct acme_settings {
     bool allow_single_label;
     bool authz_reuse;
     bool require_mtls;
+    bool preauthorization;
     struct text_list identifier_types;
     struct text_list challenge_types;
     const char *caa;
@@ -39,6 +40,7 @@ static const struct member settings_members[] = {
     {"allow_single_label", MEMBER_BOOLEAN, OPTIONAL, AT(acme_settings, allow_single_label)},
     {"authz_reuse",        MEMBER_BOOLEAN, OPTIONAL, AT(acme_settings, authz_reuse)       },
     {"require_mtls",       MEMBER_BOOLEAN, OPTIONAL, AT(acme_settings, require_mtls)      },
+    {"preauthorization",   MEMBER_BOOLEAN, OPTIONAL, AT(acme_settings, preauthorization)  },
     {"identifier_types",   MEMBER_TEXTS,   OPTIONAL, AT(acme_settings, identifier_types)  },
     {"challenge_types",    MEMBER_TEXTS,   OPTIONAL, AT(acme_settings, challenge_types)   },
     {"caa",                MEMBER_TEXT,    OPTIONAL, AT(acme_settings, caa)               },
@@ -73,6 +75,7 @@ static bool settings_read(struct acme_profile *profile, const char *text, struct
     profile->allow_single_label = settings.allow_single_label;
     profile->authz_reuse = settings.authz_reuse;
     profile->require_mtls = settings.require_mtls;
+    profile->preauthorization = settings.preauthorization;
     profile->identifier_types = settings.identifier_types;
     profile->challenge_types = settings.challenge_types;
     profile->caa = settings.caa;

@@ -91,7 +91,7 @@ static const struct resource_field settings[] = {
     FIELD(PREFIX "identifier_types", TEXTS, .most = LIST_MOST, .check = check_identifier_types),
     FIELD(PREFIX "allow_wildcard", BOOLEAN),
     FIELD(PREFIX "allow_single_label", BOOLEAN),
-    FIELD(PREFIX "preauthorization", BOOLEAN, .check = check_is_default),
+    FIELD(PREFIX "preauthorization", BOOLEAN),
     FIELD(PREFIX "authz_reuse", BOOLEAN),
     FIELD(PREFIX "caa", CHOICE, .choices = "on|off|inherit"),
     FIELD(PREFIX "resolver", TEXT, .most = 512, .check = check_resolver),

@@ -230,6 +230,52 @@ BEGIN
   PERFORM acme_accounts_end(ended, 'account revoked');
 END $$;
 
+-- A name is proved before it is ordered (RFC 8555 section 7.4.1). made: the authorization, new or one that serves already;
+-- each new one takes a token of the orders per hour.
+-- outcome: created | existing | bad_nonce | account | rate_limited
+CREATE OR REPLACE FUNCTION acme_authz_create(
+  p_nonce text, p_nonce_expires timestamptz, p_account text, p_profile text, p_authz text, p_token text, p_type text,
+  p_value text, p_expires timestamptz, p_per_hour integer, p_caa boolean,
+  OUT outcome text, OUT made text, OUT retry_after integer)
+  LANGUAGE plpgsql AS $$
+BEGIN
+  IF NOT replay_spend('acme_nonce', p_nonce, p_nonce_expires, false) THEN
+    outcome := 'bad_nonce';
+    RETURN;
+  END IF;
+  PERFORM pg_advisory_xact_lock(hashtextextended('acme-order:' || p_account, 0));
+  PERFORM 1 FROM acme_accounts a WHERE a.account_id = p_account AND a.status = 'valid' AND a.profile_id = p_profile;
+  IF NOT FOUND THEN
+    outcome := 'account';
+    RETURN;
+  END IF;
+  outcome := 'existing';
+  SELECT z.authz_id INTO made FROM acme_authorizations z
+   WHERE z.account_id = p_account AND z.status = 'valid' AND z.identifier->>'value' = p_value
+     AND z.identifier->>'type' = p_type AND NOT z.wildcard AND z.expires_at > now() + interval '10 minutes'
+     AND (NOT p_caa OR acme_caa_fresh(z.identifier, z.caa_checked_at, interval '10 minutes'))
+   LIMIT 1;
+  IF FOUND THEN
+    RETURN;
+  END IF;
+  SELECT z.authz_id INTO made FROM acme_authorizations z
+   WHERE z.account_id = p_account AND z.status = 'pending' AND z.order_id IS NULL AND z.identifier->>'value' = p_value
+     AND z.identifier->>'type' = p_type AND NOT z.wildcard AND z.expires_at > now() + interval '10 minutes'
+   LIMIT 1;
+  IF FOUND THEN
+    RETURN;
+  END IF;
+  retry_after := rl_take('acme:new_order|' || p_account, p_per_hour, '1 hour', p_per_hour);
+  IF retry_after > 0 THEN
+    outcome := 'rate_limited';
+    RETURN;
+  END IF;
+  outcome := 'created';
+  made := p_authz;
+  INSERT INTO acme_authorizations (authz_id, identifier, status, expires_at, token, wildcard, account_id)
+  VALUES (p_authz, jsonb_build_object('type', p_type, 'value', p_value), 'pending', p_expires, p_token, false, p_account);
+END $$;
+
 -- Contact, agreement and deactivation of one account, in this order (01 section 8.4). NULL leaves a
 -- thing as it is. Certificates stay valid; what was under way ends.
 -- outcome: updated | bad_nonce | account

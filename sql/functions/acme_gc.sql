@@ -82,6 +82,14 @@ BEGIN
   DELETE FROM acme_authorizations z
    WHERE z.authz_id = ANY (authz) AND z.status NOT IN ('pending', 'valid')
      AND NOT EXISTS (SELECT 1 FROM acme_order_authorizations oa WHERE oa.authz_id = z.authz_id);
+  IF NOT p_issued THEN -- proofs that were given ahead and never ordered
+    DELETE FROM acme_authorizations z
+     WHERE z.authz_id IN (SELECT a.authz_id FROM acme_authorizations a
+                           WHERE a.order_id IS NULL AND a.status NOT IN ('pending', 'valid')
+                             AND a.expires_at < now() - p_retention
+                             AND NOT EXISTS (SELECT 1 FROM acme_order_authorizations oa WHERE oa.authz_id = a.authz_id)
+                           LIMIT p_batch);
+  END IF;
   RETURN acme_gc_told(p_audit, CASE WHEN p_issued THEN 'purge_issued' ELSE 'purge' END, due);
 END $$;
 

@@ -26,6 +26,7 @@ static const struct {
     {"/acme/cert/mc-1",                         false},
     {"/acme/revoke-cert",                       false},
     {"/acme/key-change",                        false},
+    {"/acme/new-authz",                         false},
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -134,7 +134,8 @@ static const char *outcome_of(const char *path, unsigned world)
 {
     if (world & WORLD_BAD_NONCE)
         return world & WORLD_DECIDED ? "rate_limited" : "bad_nonce";
-    if (text_ends(path, "/new-order") || text_ends(path, "/new-account"))
+    if (text_ends(path, "/new-order") || text_ends(path, "/new-authz") ||
+        text_ends(path, "/new-account"))
         return "created";
     if (text_ends(path, "/key-change"))
         return world & WORLD_DECIDED ? "taken" : "changed";
@@ -156,7 +157,8 @@ static void set_world(TALLOC_CTX *ctx, const char *path, unsigned world)
         {"fresh",         world & WORLD_BAD_NONCE ? "f" : "t"                 },
         {"order_status",         world & WORLD_DECIDED ? "valid" : "ready"},
         {"revoked",         world & WORLD_DECIDED ? "t" : "f"                      },
-        {"settings",         world & WORLD_BINDING ? "{\"eab_required\":true}" : "{}"},
+        {"settings",
+         world & WORLD_BINDING ? "{\"eab_required\":true}" : "{\"preauthorization\":true}"},
         {"acme_auth_mode",         world & WORLD_TRUSTS ? "trust_authenticated" : "challenge"                },
         {"auth_mode",         world & WORLD_TRUSTS ? "trust_authenticated" : "challenge"},
         {"issuer_type",         "local"              },

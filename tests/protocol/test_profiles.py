@@ -144,7 +144,6 @@ class Writes(ProfileTest):
             ({"resolver": "192.0.2.1:53,dns.example"}, "acme.resolver", 'acme.resolver: "dns.example" is not an address and a port, nor recursive'),
             ({"resolver": "192.0.2.1:65536"}, "acme.resolver", 'acme.resolver: "192.0.2.1:65536" is not an address and a port, nor recursive'),
             ({"resolver": ","}, "acme.resolver", 'acme.resolver: "" is not an address and a port, nor recursive'),
-            ({"preauthorization": True}, "acme.preauthorization", "acme.preauthorization is not offered by this server"),
             ({"selectable_profiles": ["prof-x"]}, "acme.selectable_profiles", "acme.selectable_profiles is not offered by this server"),
             ({"perspectives_required": 1}, "acme.perspectives_required", "acme.perspectives_required is not offered by this server"),
             ({"perspectives_required": 17}, "acme.perspectives_required", "acme.perspectives_required must be between 0 and 16, got 17"),
