@@ -33,18 +33,7 @@ STATEMENT(
     "SELECT j.id AS job_id, pem_der(j.csr_pem) AS csr_der, j.requested_by, m.id AS certificate_id, "
     "m.sans, m.owner_id, m.team_id, m.renewal_policy_id, o.order_id, o.account_id AS "
     "order_account_id, a.status AS account_status, o.not_before AS order_not_before, o.not_after "
-    "AS order_not_after, job_approved(j.id, m.certificate_profile_id) AS approved, "
-    "i.id AS issuer_id, i.type AS issuer_type, "
-    "coalesce((i.config->>'validity_days')::integer, 90) AS issuer_days, "
-    "p.id AS cert_profile_id, p.name AS profile_name, p.enabled AS profile_enabled, p.row_version "
-    "AS profile_version, p.allowed_key_algorithms, p.max_ttl_seconds, p.default_validity_days, "
-    "p.allowed_ekus, p.required_san_patterns, p.allow_short_lived, p.must_staple, "
-    "p.allow_wildcards, p.allow_sha1_csr, p.requires_approval, p.policy_oids, "
-    "p.spiffe_uri_pattern, p.allowed_uri_patterns, p.allowed_san_types, p.subject_policy, "
-    "c.id AS ca_id, "
-    "c.subject_der AS ca_subject_der, c.ski AS ca_ski, c.chain_pem AS ca_chain_pem, c.key_ref AS "
-    "ca_key_ref, c.key_algorithm AS ca_key_algorithm, c.not_before AS ca_not_before, c.not_after "
-    "AS ca_not_after, c.row_version AS ca_row_version "
+    "AS order_not_after, job_approved(j.id, m.certificate_profile_id) AS approved, " ISSUE_COLUMNS
     "FROM jobs j JOIN managed_certificates m ON m.id = j.certificate_id "
     "JOIN certificate_profiles p ON p.id = m.certificate_profile_id "
     "JOIN issuers i ON i.id = m.issuer_id LEFT JOIN issuing_cas c ON c.issuer_id = i.id "
@@ -81,32 +70,22 @@ static bool issue_once(TALLOC_CTX *ctx, struct job_run *run, const char *job_id,
                        struct fault *fault)
 {
     struct rows *rows = db_query(ctx, run->db, &processor_job, fault, TEXT(job_id));
-    struct profile *profile = mem_new(ctx, struct profile);
+    struct issue_request wanted;
     struct issue_result result = {0};
-    struct ca ca;
 
     if (!rows)
         return false;
     if (rows->count == 0)
         return fault_set(fault, PROFILE_UNAVAILABLE, NULL, "the certificate has no profile");
-    struct issue_grant *grant = issue_grant_from_job(ctx, rows, worker, fault);
-    if (!grant || !profile_from_row(profile, rows, profile, fault) ||
-        !ca_from_row(ctx, rows, 0, &ca, fault))
+    if (!issue_request_from_row(ctx, rows, &wanted, fault))
         return false;
-    const struct issue_request wanted = {
-        .grant = grant,
-        .profile = profile,
-        .issuer_id = row_text(rows, 0, "issuer_id"),
-        .issuer_type = row_text(rows, 0, "issuer_type"),
-        .issuer_validity_days = row_integer(rows, 0, "issuer_days"),
-        .ca = &ca,
-        .csr_der = row_bytes(ctx, rows, 0, "csr_der"),
-        .wished = {row_time(rows, 0, "order_not_before"), row_time(rows, 0, "order_not_after")},
-        .owner_id = row_text(rows, 0, "owner_id"),
-        .team_id = row_text(rows, 0, "team_id"),
-        .renewal_policy_id = row_text(rows, 0, "renewal_policy_id"),
-        .actor = row_text(rows, 0, "requested_by"),
-    };
+    wanted.grant = issue_grant_from_job(ctx, rows, worker, fault);
+    wanted.csr_der = row_bytes(ctx, rows, 0, "csr_der");
+    wanted.wished = (struct validity){row_time(rows, 0, "order_not_before"),
+                                      row_time(rows, 0, "order_not_after")};
+    wanted.actor = row_text(rows, 0, "requested_by");
+    if (!wanted.grant)
+        return false;
     if (!lifecycle_issue(ctx, run->db, run->settings, &wanted, &result, fault))
         return false;
     if (result.outcome == ISSUE_DONE)

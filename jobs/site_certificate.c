@@ -26,20 +26,10 @@
 
 /* $1 profile. */
 STATEMENT(site_profile,
-          "SELECT p.id AS cert_profile_id, p.name AS profile_name, p.enabled AS profile_enabled, "
-          "p.row_version AS profile_version, p.allowed_key_algorithms, "
-          "p.max_ttl_seconds, p.default_validity_days, p.allowed_ekus, p.required_san_patterns, "
-          "p.allow_short_lived, p.must_staple, p.allow_wildcards, p.allow_sha1_csr, "
-          "p.requires_approval, p.policy_oids, "
-          "p.spiffe_uri_pattern, p.allowed_uri_patterns, p.allowed_san_types, "
-          "p.subject_policy, "
-          "coalesce(p.enroll_owner_id, 'o-enrollment') AS owner_id, "
-          "coalesce(p.enroll_team_id, 't-enrollment') AS team_id, i.id AS issuer_id, "
-          "i.type AS issuer_type, coalesce((i.config->>'validity_days')::integer, 90) "
-          "AS issuer_days, c.id AS ca_id, c.subject_der AS ca_subject_der, c.ski AS ca_ski, "
-          "c.chain_pem AS ca_chain_pem, c.key_ref AS ca_key_ref, "
-          "c.key_algorithm AS ca_key_algorithm, c.not_before AS ca_not_before, "
-          "c.not_after AS ca_not_after, c.row_version AS ca_row_version "
+          "SELECT coalesce(p.enroll_owner_id, 'o-enrollment') AS owner_id, "
+          "coalesce(p.enroll_team_id, 't-enrollment') AS team_id, "
+          /* this job is the one that renews it */
+          "'rp-none' AS renewal_policy_id, " ISSUE_COLUMNS
           "FROM certificate_profiles p JOIN issuers i ON i.id = coalesce(p.issuer_id, "
           "(SELECT min(o.id::text) FROM issuers o WHERE o.enabled HAVING count(*) = 1)) "
           "LEFT JOIN issuing_cas c ON c.issuer_id = i.id WHERE p.id = $1::text");
@@ -113,9 +103,8 @@ static bool issue_once(TALLOC_CTX *ctx, struct job_run *run, const struct issue_
                        struct fault *fault)
 {
     const char *profile_id = run->settings->site_cert_profile_id;
-    struct profile *profile = mem_new(ctx, struct profile);
+    struct issue_request wanted;
     struct issue_result result = {0};
-    struct ca ca;
 
     struct rows *rows = db_query(ctx, run->db, &site_profile, fault, TEXT(profile_id));
     if (!rows)
@@ -123,25 +112,15 @@ static bool issue_once(TALLOC_CTX *ctx, struct job_run *run, const struct issue_
     if (rows->count == 0)
         return fault_set(fault, PROFILE_UNAVAILABLE, "CERTCTL_SITE_CERT_PROFILE_ID",
                          "there is no profile %s with an issuer", profile_id ? profile_id : "");
-    if (!profile_from_row(profile, rows, profile, fault) || !ca_from_row(ctx, rows, 0, &ca, fault))
+    if (!issue_request_from_row(ctx, rows, &wanted, fault))
         return false;
-    const struct issue_request wanted = {
-        .grant = grant,
-        .profile = profile,
-        .issuer_id = row_text(rows, 0, "issuer_id"),
-        .issuer_type = row_text(rows, 0, "issuer_type"),
-        .issuer_validity_days = row_integer(rows, 0, "issuer_days"),
-        .ca = &ca,
-        .csr_der = request->csr_der,
-        .owner_id = row_text(rows, 0, "owner_id"),
-        .team_id = row_text(rows, 0, "team_id"),
-        .renewal_policy_id = "rp-none", /* this job is the one that renews it */
-        .actor = "certctl-job-site-certificate",
-    };
+    wanted.grant = grant;
+    wanted.csr_der = request->csr_der;
+    wanted.actor = "certctl-job-site-certificate";
     if (!lifecycle_issue(ctx, run->db, run->settings, &wanted, &result, fault))
         return false;
     *ret_chain = mem_printf(ctx, "%s%s", pem_encode(ctx, "CERTIFICATE", result.certificate->der),
-                            ca.chain_pem);
+                            wanted.ca->chain_pem);
     return true;
 }
 

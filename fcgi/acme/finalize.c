@@ -115,9 +115,9 @@ static bool answer_uncertain(struct request *request, struct response *response,
     return answer_by_state(request, response, rows, csr, fault);
 }
 
-static const char *first_set(const char *a, const char *b, const char *c)
+static const char *or_default(const char *value, const char *instead)
 {
-    return a ? a : b ? b : c;
+    return value ? value : instead;
 }
 
 static bool issue_once(struct request *request, const struct issue_grant *grant, struct bytes csr,
@@ -126,34 +126,24 @@ static bool issue_once(struct request *request, const struct issue_grant *grant,
     const struct acme_request *acme = acme_of(request);
     const struct settings *settings = request->settings;
     const struct rows *rows = acme->order_rows;
-    struct profile *profile = mem_new(request, struct profile);
-    struct ca ca;
+    struct issue_request wanted;
 
-    if (!profile_from_row(profile, rows, profile, fault) ||
-        !ca_from_row(request, rows, 0, &ca, fault))
+    if (!issue_request_from_row(request, rows, &wanted, fault))
         return false;
-    const struct issue_request wanted = {
-        .grant = grant,
-        .profile = profile,
-        .issuer_id = row_text(rows, 0, "issuer_id"),
-        .issuer_type = row_text(rows, 0, "issuer_type"),
-        .issuer_validity_days = row_integer(rows, 0, "issuer_days"),
-        .ca = &ca,
-        .csr_der = csr,
-        .barred_key = acme->key->pkey,
-        .wished = {row_time(rows, 0, "order_not_before"), row_time(rows, 0, "order_not_after")},
-        .owner_id = first_set(row_text(rows, 0, "owner_id"), row_text(rows, 0, "enroll_owner_id"),
-                              settings->acme_default_owner_id),
-        .team_id = first_set(NULL, row_text(rows, 0, "enroll_team_id"),
-                             settings->acme_default_team_id),
-        .renewal_policy_id = first_set(NULL, row_text(rows, 0, "enroll_renewal_policy_id"),
-                                       settings->acme_default_renewal_policy_id),
-        .actor = request->actor,
-        .source_ip = request->remote_addr,
-        .request_id = request->request_id,
-        .nonce = acme->jws->nonce,
-        .nonce_expires = acme_nonce_expires(request),
-    };
+    wanted.grant = grant;
+    wanted.csr_der = csr;
+    wanted.barred_key = acme->key->pkey;
+    wanted.wished = (struct validity){row_time(rows, 0, "order_not_before"),
+                                      row_time(rows, 0, "order_not_after")};
+    wanted.owner_id = or_default(wanted.owner_id, settings->acme_default_owner_id);
+    wanted.team_id = or_default(wanted.team_id, settings->acme_default_team_id);
+    wanted.renewal_policy_id = or_default(wanted.renewal_policy_id,
+                                          settings->acme_default_renewal_policy_id);
+    wanted.actor = request->actor;
+    wanted.source_ip = request->remote_addr;
+    wanted.request_id = request->request_id;
+    wanted.nonce = acme->jws->nonce;
+    wanted.nonce_expires = acme_nonce_expires(request);
     return lifecycle_issue(request, request->db, settings, &wanted, ret_result, fault);
 }
 

@@ -38,12 +38,6 @@ struct issue_grant *issue_grant_from_job(TALLOC_CTX *ctx, const struct rows *row
 /* What the certificate will bear; the grant's. */
 const struct name_list *issue_grant_names(const struct issue_grant *grant);
 
-/* The certificate profile of the first row: cert_profile_id, profile_name, profile_enabled,
- * profile_version and the other columns of certificate_profiles by their own names. Texts are
- * borrowed from the rows. */
-bool profile_from_row(TALLOC_CTX *ctx, const struct rows *rows, struct profile *profile,
-                      struct fault *fault);
-
 struct issue_request {
     const struct issue_grant *grant;
     const struct profile *profile;
@@ -63,6 +57,26 @@ struct issue_request {
     const char *nonce; /* spent in the same commit; or NULL */
     int64_t nonce_expires;
 };
+
+/* What a statement selects of profile p, issuer i and its CA c (issuing_cas, by an outer join), for
+ * issue_request_from_row; beside them it selects owner_id, team_id and renewal_policy_id. */
+#define ISSUE_COLUMNS                                                                              \
+    "p.id AS cert_profile_id, p.name AS profile_name, p.enabled AS profile_enabled, "              \
+    "p.row_version AS profile_version, p.allowed_key_algorithms, p.max_ttl_seconds, "              \
+    "p.default_validity_days, p.allowed_ekus, p.required_san_patterns, p.allow_short_lived, "      \
+    "p.must_staple, p.allow_wildcards, p.allow_sha1_csr, p.requires_approval, p.policy_oids, "     \
+    "p.spiffe_uri_pattern, p.allowed_uri_patterns, p.allowed_san_types, p.subject_policy, "        \
+    "i.id AS issuer_id, i.type AS issuer_type, "                                                   \
+    "coalesce((i.config->>'validity_days')::integer, 90) AS issuer_days, "                         \
+    "c.id AS ca_id, c.subject_der AS ca_subject_der, c.ski AS ca_ski, "                            \
+    "c.chain_pem AS ca_chain_pem, c.key_ref AS ca_key_ref, "                                       \
+    "c.key_algorithm AS ca_key_algorithm, c.not_before AS ca_not_before, "                         \
+    "c.not_after AS ca_not_after, c.row_version AS ca_row_version "
+
+/* Profile, issuer, CA and owners of the first row; all else stays zero and is the caller's. Texts
+ * are borrowed from the rows, profile and CA hang on ctx. The CA is NULL where there is none. */
+bool issue_request_from_row(TALLOC_CTX *ctx, const struct rows *rows,
+                            struct issue_request *ret_request, struct fault *fault);
 
 enum issue_outcome {
     ISSUE_DONE,       /* recorded; the result is complete */

@@ -65,32 +65,25 @@ static void issue(struct worker *worker, const struct flow_order *order, struct 
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     const struct rows *rows = flow_finalize_read(scratch, &worker->flow, order);
-    struct profile *profile = mem_new(scratch, struct profile);
+    struct issue_request wanted = {0};
     struct issue_result result = {0};
     uint8_t nonce[NONCE_OCTETS];
     struct fault fault = {0};
-    struct ca ca;
 
     random_bytes(nonce, sizeof(nonce));
-    const struct issue_request wanted = {
-        .grant = issue_grant_from_acme_order(scratch, rows, 0, order->account, &fault),
-        .profile = profile,
-        .issuer_id = row_text(rows, 0, "issuer_id"),
-        .issuer_type = row_text(rows, 0, "issuer_type"),
-        .issuer_validity_days = row_integer(rows, 0, "issuer_days"),
-        .ca = &ca,
-        .csr_der = csr,
-        .owner_id = worker->flow.model->owner,
-        .team_id = worker->flow.model->team,
-        .renewal_policy_id = worker->flow.model->policy,
-        .actor = mem_printf(scratch, "acme:%s", order->account),
-        .source_ip = "127.0.0.1",
-        .request_id = id_new(scratch, "bench"),
-        .nonce = base64url_from_bytes(scratch, BYTES_OF(nonce)),
-        .nonce_expires = clock_now_s() + NONCE_LIFE_S,
-    };
-    if (!wanted.grant || !profile_from_row(profile, rows, profile, &fault) ||
-        !ca_from_row(scratch, rows, 0, &ca, &fault) ||
+    if (!issue_request_from_row(scratch, rows, &wanted, &fault))
+        give_up("%s: %s; %s", order->order_id, fault.detail, fault.cause);
+    wanted.grant = issue_grant_from_acme_order(scratch, rows, 0, order->account, &fault);
+    wanted.csr_der = csr;
+    wanted.owner_id = worker->flow.model->owner;
+    wanted.team_id = worker->flow.model->team;
+    wanted.renewal_policy_id = worker->flow.model->policy;
+    wanted.actor = mem_printf(scratch, "acme:%s", order->account);
+    wanted.source_ip = "127.0.0.1";
+    wanted.request_id = id_new(scratch, "bench");
+    wanted.nonce = base64url_from_bytes(scratch, BYTES_OF(nonce));
+    wanted.nonce_expires = clock_now_s() + NONCE_LIFE_S;
+    if (!wanted.grant ||
         !lifecycle_issue(scratch, worker->flow.db, &worker->run->settings, &wanted, &result,
                          &fault) ||
         result.outcome != ISSUE_DONE)
