@@ -3,32 +3,25 @@
 #include <unistd.h>
 
 #include "core/auto.h"
-#include "core/bytes.h"
 #include "core/clock.h"
-#include "core/digest.h"
 #include "core/id.h"
 #include "core/json.h"
 #include "core/log.h"
 #include "core/memory.h"
 #include "net/caa_record.h"
-#include "net/validation.h"
 
-#include "runner.h"
+#include "acme_rig.h"
 
 #include "core/banned.h"
 
-#define PROBLEM_PREFIX  "urn:ietf:params:acme:error:"
-#define POLL_MS         INT64_C(2000)
-#define TICK_MS         INT64_C(500)
-#define BUSY_MS         INT64_C(50)
-#define LEASE_EXTRA_S   15
-#define DRAIN_MS        INT64_C(20000)
-#define TAKEOVERS_MOST  5 /* a challenge that kills us each time does not kill us for ever */
-#define HTTP_PORT       80
-#define TLS_PORT        443
-#define ADDRESS_SETTING "CERTCTL_ACME_SERVER_ADDR_RESOLVER"
-#define RECORD_SETTING  "CERTCTL_ACME_SERVER_DNS01_RESOLVER"
-#define PROFILE_SETTING "the profile's resolver"
+#define POLL_MS        INT64_C(2000)
+#define TICK_MS        INT64_C(500)
+#define BUSY_MS        INT64_C(50)
+#define LEASE_EXTRA_S  15
+#define DRAIN_MS       INT64_C(20000)
+#define TAKEOVERS_MOST 5 /* a challenge that kills us each time does not kill us for ever */
+#define HTTP_PORT      80
+#define TLS_PORT       443
 
 /* $1 types, $2 in flight at most, $3 of them here, $4 attempts at most, $5 lease in s, $6 who. */
 STATEMENT(acme_validate_claim,
@@ -62,20 +55,6 @@ static const struct {
     {"tls-alpn-01",           AT(settings, acme_tlsalpn01_concurrency)},
 };
 
-/* How a fault stands in the challenge, RFC 8555 section 6.7. */
-static const struct {
-    enum fault_reason reason;
-    const char *type;
-    int status;
-} problems[] = {
-    {NET_DNS,             "dns",               400},
-    {NET_CONNECTION,      "connection",        400},
-    {NET_ADDRESS_REFUSED, "connection",        400},
-    {NET_TLS,             "tls",               400},
-    {NET_RESPONSE,        "incorrectResponse", 403},
-    {NET_CAA,             "caa",               403},
-};
-
 struct lane {
     struct text_list types;
     int64_t most;
@@ -105,22 +84,10 @@ struct item {
     unsigned redirects;
 };
 
-/* One context of libunbound for each distinct setting (01 section 11.3). */
-struct resolver_kept {
-    struct resolver_kept *next;
-    const char *servers;
-    struct resolver *resolver;
-};
-
 struct work {
     struct job_run *run;
     const char *claimed_by;
-    struct guard *guard;
-    struct resolver_kept *resolvers; /* made when something is claimed */
-    struct resolver *addresses;      /* as the settings say */
-    struct resolver *records;
-    struct fetcher *fetcher;
-    struct validation_rig rig;
+    struct acme_rig *rig;
     struct item *first;
     struct lane lanes[ARRAY_SIZE(lane_kinds)];
     int64_t count;
@@ -143,69 +110,6 @@ static void on_done(void *context, const struct validation_outcome *outcome)
     item->redirects = outcome->redirects;
 }
 
-static struct resolver *resolver_of(struct work *work, const char *setting,
-                                    const struct text_list *servers, struct fault *fault)
-{
-    AUTO(TALLOC_CTX) *held = talloc_new(NULL);
-    struct resolver_kept *kept = mem_new(held, struct resolver_kept);
-
-    kept->servers = text_list_join(kept, servers, ",");
-    for (struct resolver_kept *known = work->resolvers; known; known = known->next)
-        if (text_equal(known->servers, kept->servers))
-            return known->resolver;
-    kept->resolver = resolver_new(kept, setting, servers, work->run->settings->acme_dnssec, fault);
-    if (!kept->resolver)
-        return NULL;
-    if (!work->resolvers && resolver_lacks_root_key(kept->resolver))
-        log_message(LOG_WARN, "DNSSEC is not looked at: there is no " RESOLVER_ROOT_KEY);
-    kept->next = work->resolvers;
-    work->resolvers = talloc_steal(work, kept);
-    return kept->resolver;
-}
-
-/* DNS has a thread and HTTP its tables: only who has work pays for them. */
-static bool rig_up(struct work *work, struct fault *fault)
-{
-    const struct settings *settings = work->run->settings;
-
-    if (work->fetcher)
-        return true;
-    work->addresses = resolver_of(work, ADDRESS_SETTING, &settings->acme_addr_resolver, fault);
-    work->records = work->addresses
-                        ? resolver_of(work, RECORD_SETTING, &settings->acme_dns01_resolver, fault)
-                        : NULL;
-    if (!work->records)
-        return false;
-    work->fetcher = fetcher_new(work, work->guard, fault);
-    work->rig = (struct validation_rig){
-        .guard = work->guard,
-        .fetcher = work->fetcher,
-        .user_agent = "certctl-acme/" CERTCTL_VERSION,
-        .http_port = (unsigned)settings->acme_http01_port,   /* 65535 at most */
-        .tls_port = (unsigned)settings->acme_tlsalpn01_port, /* likewise */
-        .caa_identities = &settings->acme_caa_identities,
-    };
-    return work->fetcher != NULL;
-}
-
-/* Before what its requests and questions hang on. */
-static void rig_down(struct work *work)
-{
-    while (work->first) {
-        struct item *item = work->first;
-
-        work->first = item->next;
-        talloc_free(item);
-    }
-    TALLOC_FREE(work->fetcher);
-    while (work->resolvers) {
-        struct resolver_kept *kept = work->resolvers;
-
-        work->resolvers = kept->next;
-        talloc_free(kept);
-    }
-}
-
 static struct item *item_from_row(struct work *work, const struct rows *rows, size_t row)
 {
     const struct settings *settings = work->run->settings;
@@ -223,8 +127,8 @@ static struct item *item_from_row(struct work *work, const struct rows *rows, si
         .key_authorization = mem_printf(item, "%s.%s", row_text(rows, row, "token"),
                                         row_text(rows, row, "thumbprint")),
         .account_url = mem_text(item, row_text(rows, row, "account_url")),
-        .addresses = work->addresses,
-        .records = work->records,
+        .addresses = work->rig->addresses,
+        .records = work->rig->records,
         .deadline_us = item->began_us + settings->acme_challenge_timeout_ms * 1000,
     };
     item->wants_caa = !item->wish.is_address &&
@@ -235,12 +139,9 @@ static struct item *item_from_row(struct work *work, const struct rows *rows, si
 
 static bool item_resolvers(struct work *work, struct item *item, const char *of_profile)
 {
-    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-
     if (!of_profile)
         return true;
-    const struct text_list servers = text_split(scratch, of_profile, ',');
-    struct resolver *resolver = resolver_of(work, PROFILE_SETTING, &servers, &item->fault);
+    struct resolver *resolver = acme_rig_resolver(work->rig, of_profile, &item->fault);
     item->wish.addresses = resolver;
     item->wish.records = resolver;
     return resolver != NULL;
@@ -266,7 +167,8 @@ static void item_start(struct work *work, struct lane *lane, const struct rows *
         return;
     }
     item->over = false;
-    item->validation = validation_start(item, validator, &work->rig, &item->wish, on_done, item);
+    item->validation = validation_start(item, validator, &work->rig->validation, &item->wish,
+                                        on_done, item);
 }
 
 /* What was proved is not yet permitted (01 section 11.6). */
@@ -275,8 +177,8 @@ static void item_begin_caa(struct work *work, struct item *item)
     item->caa_began = true;
     item->over = false;
     TALLOC_FREE(item->validation);
-    item->validation = validation_start(item, &caa_validator, &work->rig, &item->wish, on_done,
-                                        item);
+    item->validation = validation_start(item, &caa_validator, &work->rig->validation, &item->wish,
+                                        on_done, item);
 }
 
 static bool claim(struct work *work, struct lane *lane, struct fault *fault)
@@ -298,29 +200,17 @@ static bool claim(struct work *work, struct lane *lane, struct fault *fault)
     lane->busy = rows->count == 1 && row_null(rows, 0, "challenge_id");
     if (lane->busy || rows->count == 0)
         return true;
-    if (!rig_up(work, fault))
+    if (!acme_rig_up(work->rig, fault))
         return false;
     for (size_t i = 0; i < rows->count; i++)
         item_start(work, lane, rows, i);
     return true;
 }
 
-static char *problem_of(TALLOC_CTX *ctx, const struct fault *fault)
+static char *problem_text(TALLOC_CTX *ctx, const struct fault *fault)
 {
-    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    AUTO(json_t) *problem = json_object();
-    const char *type = "serverInternal";
-    int status = 500;
+    AUTO(json_t) *problem = acme_rig_problem(fault);
 
-    for (size_t i = 0; i < ARRAY_SIZE(problems); i++)
-        if (problems[i].reason == fault->reason) {
-            type = problems[i].type;
-            status = problems[i].status;
-        }
-    json_set_text(problem, "type", mem_printf(scratch, PROBLEM_PREFIX "%s", type));
-    json_set_text(problem, "detail",
-                  status == 500 ? "the validation failed on our side" : fault->detail);
-    json_set_integer(problem, "status", status);
     return json_to_text(ctx, problem);
 }
 
@@ -367,7 +257,7 @@ static bool store(struct work *work, struct item *item, struct fault *fault)
     const struct settings *settings = work->run->settings;
     struct rows *rows = db_query(
         scratch, work->run->db, &acme_validate_result, fault, TEXT(item->challenge_id),
-        TEXT(work->claimed_by), TEXT(item->valid ? NULL : problem_of(scratch, &item->fault)),
+        TEXT(work->claimed_by), TEXT(item->valid ? NULL : problem_text(scratch, &item->fault)),
         BOOLEAN(item->transient), INTEGER(settings->acme_validation_attempts),
         TEXT(record_of(scratch, item)), INTEGER(settings->acme_authz_ttl_ms / 1000),
         TEXT(id_new(scratch, "audit")),
@@ -449,23 +339,9 @@ static bool any_busy(const struct work *work)
 
 static void wait_for_something(struct work *work)
 {
-    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    size_t count = 1;
-
-    for (struct resolver_kept *kept = work->resolvers; kept; kept = kept->next)
-        count++;
-    int *fds = mem_array(scratch, int, count);
-    fds[0] = work->run->wake ? work->run->wake->fd : -1;
-    count = 1;
-    for (struct resolver_kept *kept = work->resolvers; kept; kept = kept->next)
-        fds[count++] = resolver_fd(kept->resolver);
-    fetcher_wait(work->fetcher, fds, count, any_busy(work) ? BUSY_MS : TICK_MS);
-    if (work->run->wake && wake_wait(work->run->wake, 0))
+    if (acme_rig_wait(work->rig, any_busy(work) ? BUSY_MS : TICK_MS))
         for (size_t i = 0; i < ARRAY_SIZE(work->lanes); i++)
             work->lanes[i].look = true;
-    for (struct resolver_kept *kept = work->resolvers; kept; kept = kept->next)
-        resolver_work(kept->resolver);
-    fetcher_work(work->fetcher);
 }
 
 /* Told to stop, and what is under way takes longer than we are given. */
@@ -506,6 +382,17 @@ static bool look_dry(struct job_run *run, struct fault *fault)
     return rows != NULL;
 }
 
+/* Before what its requests and questions hang on. */
+static void items_drop(struct work *work)
+{
+    while (work->first) {
+        struct item *item = work->first;
+
+        work->first = item->next;
+        talloc_free(item);
+    }
+}
+
 /* Ports that only a test wants; once, not with each look. */
 static void warn_of_port(const struct settings *settings)
 {
@@ -518,15 +405,6 @@ static void warn_of_port(const struct settings *settings)
         log_message(LOG_WARN, "tls-alpn-01 goes to port %d: RFC 8737 section 3 wants port 443",
                     (int)settings->acme_tlsalpn01_port); /* likewise */
     warned = true;
-}
-
-static char *own_name(TALLOC_CTX *ctx, const struct job_run *run)
-{
-    uint8_t random_part[8];
-
-    random_bytes(random_part, sizeof(random_part));
-    return mem_printf(ctx, "%s:%d:%s", run->host, (int)getpid(),
-                      hex_from_bytes(ctx, BYTES_OF(random_part)));
 }
 
 static void lanes_fill(struct work *work)
@@ -548,16 +426,16 @@ static bool validate(struct job_run *run, struct fault *fault)
 
     work->run = run;
     lanes_fill(work);
-    work->claimed_by = own_name(work, run);
-    work->guard = guard_new(work, run->settings->block_rfc1918_outbound,
-                            &run->settings->outbound_allow_cidrs, fault);
-    if (!work->guard)
+    work->claimed_by = acme_rig_own_name(work, run);
+    work->rig = acme_rig_new(work, run, fault);
+    if (!work->rig)
         return false;
     warn_of_port(run->settings);
     if (run->dry_run)
         return look_dry(run, fault);
     const bool good = work_on(work, fault);
-    rig_down(work);
+    items_drop(work);
+    acme_rig_down(work->rig);
     return good;
 }
 

@@ -16,6 +16,7 @@ static const struct job_entry catalogue[] = {
     {"housekeeping",     22, "certctl-jobs",      "certctl_jobs",      JOB_SINGLETON, false},
     {"acme-validate",    23, "certctl-jobs",      "certctl_jobs",      JOB_PARALLEL,  true },
     {"certificate-lint", 34, "certctl-jobs",      "certctl_jobs",      JOB_SINGLETON, false},
+    {"acme-finalize",    24, "certctl-jobs",      "certctl_jobs",      JOB_PARALLEL,  true },
     {"site-certificate", 33, "certctl-jobs",      "certctl_jobs",      JOB_PARALLEL,  false},
     {"ca-hierarchy",     25, "certctl-ca",        "certctl_ca",        JOB_SINGLETON, true },
     {"signer-reconcile", 32, "certctl-reconcile", "certctl_reconcile", JOB_PARALLEL,  true },

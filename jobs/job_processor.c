@@ -1,4 +1,4 @@
-/* jobs/job_processor.c: issues what waited in the queue, today enrolments that somebody approved
+/* jobs/job_processor.c: issues what waited in the queue: for an approval, or a look at CAA
  * (07 sections 3.4, 3.5 and 3.7, 04 section 13).
  *
  * One job after the other: claim, issue, commit. A claim is a lease; who is killed loses it, and
@@ -17,10 +17,6 @@
 #define LEASE_MS    150000
 #define RETRY_BATCH 1000
 #define STALE_TRIES 3
-/* 01 section 10.3: the issuer's own words are for the log and the audit row. */
-#define ORDER_ERROR                                                                                \
-    "{\"type\":\"urn:ietf:params:acme:error:serverInternal\","                                     \
-    "\"detail\":\"issuer rejected the CSR\",\"status\":500}"
 
 /* $1 batch, $2 audit id. */
 STATEMENT(processor_retry, "SELECT job_retry($1::integer, $2::text) AS count");
@@ -42,9 +38,9 @@ STATEMENT(
 /* $1 job, $2 who, $3 approval, $4 audit id, $5 $6 notices. */
 STATEMENT(processor_unapproved,
           "SELECT job_unapproved($1::text, $2::text, $3::text, $4::text, $5::text, $6::text)");
-/* $1 job, $2 who, $3 may be tried again, $4 why, $5 problem of the order, $6 audit id. */
-STATEMENT(processor_failed, "SELECT job_failed($1::text, $2::text, $3::boolean, $4::text, "
-                            "$5::text::jsonb, $6::text)");
+/* $1 job, $2 who, $3 may be tried again, $4 why, $5 audit id. */
+STATEMENT(processor_failed,
+          "SELECT job_failed($1::text, $2::text, $3::boolean, $4::text, $5::text)");
 STATEMENT(processor_waiting, "SELECT count(*) AS waiting FROM jobs WHERE status = 'Pending' AND "
                              "scheduled_at <= now() AND type = 'Issuance' AND csr_pem IS NOT NULL");
 STATEMENT(processor_bypassable,
@@ -125,7 +121,7 @@ static bool note_failure(TALLOC_CTX *ctx, struct job_run *run, const char *job_i
     return db_query(ctx, run->db, &processor_failed, fault, TEXT(job_id), TEXT(worker),
                     BOOLEAN(may_succeed_later(why)),
                     TEXT(mem_printf(ctx, "issuer renewal failed: %s", why->detail)),
-                    TEXT(ORDER_ERROR), TEXT(id_new(ctx, "audit"))) != NULL;
+                    TEXT(id_new(ctx, "audit"))) != NULL;
 }
 
 static void say_issued(struct job_run *run, const char *job_id)

@@ -8,10 +8,6 @@
 #include "core/banned.h"
 
 #define BATCH 1000
-/* 01 section 10.3. */
-#define ORDER_ERROR                                                                                \
-    "{\"type\":\"urn:ietf:params:acme:error:serverInternal\","                                     \
-    "\"detail\":\"the certificate could not be issued\",\"status\":500}"
 
 /* $1 timeout in ms, $2 batch. */
 STATEMENT(timeout_approvals,
@@ -24,8 +20,8 @@ STATEMENT(timeout_expire, "SELECT approval_expire($1::text, $2::bigint * interva
 STATEMENT(timeout_leases,
           "SELECT id FROM jobs WHERE status = 'Running' AND agent_id IS NULL AND lease_until < "
           "now() ORDER BY lease_until LIMIT $1::integer");
-/* $1 job, $2 problem of its order, $3 audit id. */
-STATEMENT(timeout_lease_lost, "SELECT job_lease_lost($1::text, $2::text::jsonb, $3::text) AS done");
+/* $1 job, $2 audit id. */
+STATEMENT(timeout_lease_lost, "SELECT job_lease_lost($1::text, $2::text) AS done");
 
 static void count_item(struct job_run *run, const struct rows *done, const char *item,
                        const struct fault *why)
@@ -71,7 +67,7 @@ static bool give_back_lost(struct job_run *run, struct fault *fault)
 
         count_item(run,
                    db_query(scratch, run->db, &timeout_lease_lost, &why, TEXT(id),
-                            TEXT(ORDER_ERROR), TEXT(id_new(scratch, "audit"))),
+                            TEXT(id_new(scratch, "audit"))),
                    id, &why);
     }
     if (rows && rows->count > 0)

@@ -1210,6 +1210,8 @@ CREATE INDEX acme_orders_account ON acme_orders (account_id, created_at DESC, or
 CREATE INDEX acme_orders_reuse ON acme_orders (identifiers_hash);
 CREATE INDEX acme_orders_open ON acme_orders (account_id, expires_at)
     WHERE status IN ('pending', 'ready', 'processing');
+-- For acme-finalize: few at any time, and no column that its claims write.
+CREATE INDEX acme_orders_processing ON acme_orders (created_at, order_id) WHERE status = 'processing';
 CREATE INDEX acme_orders_expiry ON acme_orders (expires_at);
 CREATE INDEX acme_orders_unissued ON acme_orders (expires_at)
     WHERE certificate_id IS NULL AND status IN ('valid', 'invalid');

@@ -172,8 +172,8 @@ struct rows *acme_leaf_query(struct request *request, const char *account_id, st
  * made it valid just now, or NULL where the row says all. */
 bool acme_order_answer(struct response *response, unsigned status, const struct rows *rows,
                        const char *issued);
-/* The same for an order that waits for an approval since just now. */
-bool acme_order_waits(struct response *response, const struct rows *rows);
+/* The same for an order that is in processing since just now. */
+bool acme_order_waits(struct response *response, const struct rows *rows, bool for_people);
 /* The columns order_waits of an order o, its job waits for people (costs others nothing), and
  * order_replaces. */
 #define ACME_ORDER_REST                                                                            \

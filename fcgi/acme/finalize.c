@@ -144,6 +144,7 @@ static bool issue_once(struct request *request, const struct issue_grant *grant,
     wanted.request_id = request->request_id;
     wanted.nonce = acme->jws->nonce;
     wanted.nonce_expires = acme_nonce_expires(request);
+    wanted.caa_due = row_bool(rows, 0, "order_caa_due");
     return lifecycle_issue(request, request->db, settings, &wanted, ret_result, fault);
 }
 
@@ -182,10 +183,6 @@ bool acme_finalize(struct request *request, struct response *response, struct fa
     if (!text_equal(row_text(rows, 0, "order_status"), "ready") ||
         row_time(rows, 0, "order_expires") <= clock_now_s())
         return answer_by_state(request, response, rows, csr, fault);
-    if (row_bool(rows, 0, "order_caa_due"))
-        return fault_set(fault, NET_CAA, NULL,
-                         "the CAA records of a name were last looked at more than 8 hours ago; "
-                         "place the order again");
     if (!issue(request, csr, &result, fault)) {
         acme->spent = acme->spent || fault->reason == ACME_BAD_NONCE;
         return fault->reason == DATABASE_COMMIT_UNKNOWN &&
@@ -195,6 +192,6 @@ bool acme_finalize(struct request *request, struct response *response, struct fa
     if (result.outcome == ISSUE_SUPERSEDED)
         return answer_again(request, response, csr, fault);
     if (result.outcome == ISSUE_WAITING)
-        return acme_order_waits(response, rows);
+        return acme_order_waits(response, rows, result.way == WAY_APPROVAL);
     return acme_order_answer(response, 200, rows, result.certificate_id);
 }

@@ -321,9 +321,9 @@ bool acme_order_answer(struct response *response, unsigned status, const struct 
                         issued ? issued : row_text(rows, 0, "order_certificate"));
 }
 
-bool acme_order_waits(struct response *response, const struct rows *rows)
+bool acme_order_waits(struct response *response, const struct rows *rows, bool for_people)
 {
-    response_header(response, "Retry-After", RETRY_PEOPLE);
+    response_header(response, "Retry-After", "%s", for_people ? RETRY_PEOPLE : RETRY_MACHINES);
     return order_answer(response, 200, rows, "processing", NULL);
 }
 

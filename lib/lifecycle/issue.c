@@ -483,8 +483,9 @@ static const char *issuance_store(struct issuance *issuance, struct fault *fault
     return rows ? row_text(rows, 0, "outcome") : NULL;
 }
 
-/* Everything but the signature is known to be good: it waits for somebody to agree. */
-static const char *issuance_leave_waiting(struct issuance *issuance, struct fault *fault)
+/* Everything but the signature is known to be good. */
+static const char *issuance_leave(struct issuance *issuance, enum issue_way way,
+                                  struct fault *fault)
 {
     const struct issue_request *request = issuance->request;
     const struct issue_grant *grant = request->grant;
@@ -501,9 +502,10 @@ static const char *issuance_leave_waiting(struct issuance *issuance, struct faul
         TEXT(issuance->certificate_id), TEXT(grant->certificate_name), TEXT(issuance->common_name),
         TEXTS(&sans), TEXT(request->owner_id), TEXT(request->team_id), TEXT(request->issuer_id),
         TEXT(request->renewal_policy_id), TEXT(grant->source), TEXT(csr_to_pem(ctx, issuance->csr)),
-        BYTEA(BYTES_OF(csr_sha256)), TEXT(id_new(ctx, "job")), TEXT(id_new(ctx, "apr")),
-        TEXT(grant->trigger), TEXT(request->actor), TEXT(id_new(ctx, "audit")),
-        TEXT(id_new(ctx, "notif")), TEXT(id_new(ctx, "notif")),
+        BYTEA(BYTES_OF(csr_sha256)), TEXT(way == WAY_CAA ? NULL : id_new(ctx, "job")),
+        TEXT(way == WAY_APPROVAL ? id_new(ctx, "apr") : NULL), TEXT(grant->trigger),
+        TEXT(request->actor), TEXT(id_new(ctx, "audit")), TEXT(id_new(ctx, "notif")),
+        TEXT(id_new(ctx, "notif")),
         TEXT(issuance->settings->audit_record_ip ? request->source_ip : NULL),
         TEXT(request->request_id));
     return rows ? row_text(rows, 0, "outcome") : NULL;
@@ -556,23 +558,53 @@ static bool issuance_try(struct issuance *issuance, const char **ret_outcome, st
     return true;
 }
 
+static bool refuse_to_wait(const struct issuance *issuance, enum issue_way way, struct fault *fault)
+{
+    if (way == WAY_APPROVAL)
+        return fault_set(fault, APPROVAL_PENDING, NULL, "this profile needs an approval");
+    return fault_set(fault, ISSUER_UNAVAILABLE, NULL, "issuer %s cannot issue at once",
+                     issuance->request->issuer_id);
+}
+
 /* Who may wait does; the commit refuses the others once more. */
-static bool issuance_wait_for_approval(struct issuance *issuance, struct issue_result *ret_result,
-                                       struct fault *fault)
+static bool issuance_wait_for(struct issuance *issuance, enum issue_way way,
+                              struct issue_result *ret_result, struct fault *fault)
 {
     if (!issuance->request->grant->trigger)
-        return fault_set(fault, APPROVAL_PENDING, NULL, "this profile needs an approval");
-    const char *outcome = issuance_leave_waiting(issuance, fault);
+        return refuse_to_wait(issuance, way, fault);
+    const char *outcome = issuance_leave(issuance, way, fault);
     if (!outcome)
         return false;
-    *ret_result = (struct issue_result){
-        .outcome = ISSUE_WAITING, .csr = issuance->csr, .certificate_id = issuance->certificate_id};
+    *ret_result = (struct issue_result){.outcome = ISSUE_WAITING,
+                                        .way = way,
+                                        .csr = issuance->csr,
+                                        .certificate_id = issuance->certificate_id};
     if (text_equal(outcome, "superseded"))
         ret_result->outcome = ISSUE_SUPERSEDED;
     else if (!text_equal(outcome, "waiting"))
         return refuse_outcome(outcome, fault);
-    db_wake(issuance->db, "job-processor"); /* under CERTCTL_APPROVAL_BYPASS it has work */
+    /* Also what waits for people: under CERTCTL_APPROVAL_BYPASS there is work. */
+    db_wake(issuance->db, way == WAY_CAA ? "acme-finalize" : "job-processor");
     return true;
+}
+
+enum issue_way issue_way(const struct issue_request *request, unsigned offers)
+{
+    const struct issue_grant *grant = request->grant;
+
+    if (request->caa_due && !grant->job_id)
+        return WAY_CAA;
+    if (request->profile->requires_approval && !grant->approved)
+        return WAY_APPROVAL;
+    return (offers & ISSUES_AT_ONCE) || grant->job_id ? WAY_HERE : WAY_QUEUE;
+}
+
+/* What is no driver of ours is refused when it comes to sign. */
+static unsigned offers_of(const char *issuer_type)
+{
+    const struct issuer_ops *driver = issuer_find(issuer_type);
+
+    return driver ? driver->offers : ISSUES_AT_ONCE;
 }
 
 bool lifecycle_issue(TALLOC_CTX *ctx, struct db *db, const struct settings *settings,
@@ -580,18 +612,20 @@ bool lifecycle_issue(TALLOC_CTX *ctx, struct db *db, const struct settings *sett
                      struct fault *fault)
 {
     struct issuance issuance = {.ctx = ctx, .db = db, .settings = settings, .request = request};
+    const unsigned offers = offers_of(request->issuer_type);
     const char *outcome = "serial";
 
-    if (!request->ca)
+    if (!request->ca && (offers & ISSUES_AT_ONCE))
         return fault_set(fault, ISSUER_UNAVAILABLE, NULL, "issuer %s has no active CA yet",
                          request->issuer_id);
     if (!issuance_judge(&issuance, fault))
         return false;
     issuance_wish(&issuance);
-    if (!issuance_lint(&issuance, fault))
+    if (request->ca && !issuance_lint(&issuance, fault))
         return false;
-    if (request->profile->requires_approval && !request->grant->approved)
-        return issuance_wait_for_approval(&issuance, ret_result, fault);
+    const enum issue_way way = issue_way(request, offers);
+    if (way != WAY_HERE)
+        return issuance_wait_for(&issuance, way, ret_result, fault);
     for (int i = 0; i < SERIAL_TRIES && text_equal(outcome, "serial"); i++)
         if (!issuance_try(&issuance, &outcome, fault))
             return false;

@@ -56,6 +56,7 @@ struct issue_request {
     const char *request_id;
     const char *nonce; /* spent in the same commit; or NULL */
     int64_t nonce_expires;
+    bool caa_due; /* CAA of a name must be looked at again before anything is signed */
 };
 
 /* What a statement selects of profile p, issuer i and its CA c (issuing_cas, by an outer join), for
@@ -81,11 +82,22 @@ bool issue_request_from_row(TALLOC_CTX *ctx, const struct rows *rows,
 enum issue_outcome {
     ISSUE_DONE,       /* recorded; the result is complete */
     ISSUE_SUPERSEDED, /* the request row is closed already: read it again */
-    ISSUE_WAITING,    /* the profile wants an approval; a job waits for it, and issues then */
+    ISSUE_WAITING,    /* a job issues it, later; `way` says what it waits for */
 };
+
+/* Who issues (01 sections 10.2 and 10.3). */
+enum issue_way {
+    WAY_HERE,     /* the caller, at once */
+    WAY_CAA,      /* acme-finalize looks at CAA, and then one of the next two */
+    WAY_APPROVAL, /* job-processor, when somebody agreed */
+    WAY_QUEUE,    /* job-processor: no responder waits for a CA elsewhere */
+};
+/* `offers`: of the issuer's driver. A job comes here itself, and waits for approvals alone. */
+enum issue_way issue_way(const struct issue_request *request, unsigned offers);
 
 struct issue_result {
     enum issue_outcome outcome;
+    enum issue_way way;
     const struct csr *csr;
     const struct certificate_outline *certificate;
     const char *certificate_id;
@@ -93,8 +105,9 @@ struct issue_result {
 };
 
 /* Checks in the order of 04 section 6.2, signs, and commits once. A certificate leaves only after
- * its commit. Where the profile wants an approval that the grant has not, nothing is signed: the
- * same commit makes a job that waits, or APPROVAL_PENDING where no row of a request could wait.
+ * its commit. On another way than WAY_HERE nothing is signed: one commit leaves the request with a
+ * job, or for acme-finalize to make one, and wakes who is next. APPROVAL_PENDING and
+ * ISSUER_UNAVAILABLE where no row of a request could wait.
  * ISSUANCE_STALE: profile or CA changed meanwhile, read them again and call again. ACME_BAD_NONCE:
  * replay. DATABASE_COMMIT_UNKNOWN: read the request row to learn what happened. */
 bool lifecycle_issue(TALLOC_CTX *ctx, struct db *db, const struct settings *settings,

@@ -5,7 +5,7 @@
 
 build_binaries='fcgi/probe/certctl-probe fcgi/acme/certctl-acme fcgi/api/certctl-api fcgi/pki/certctl-pki signer/certctl-signer
 jobs/certctl-tick jobs/certctl-job-rate-limit-gc jobs/certctl-job-housekeeping jobs/certctl-job-certificate-lint
-jobs/certctl-job-ca-hierarchy jobs/certctl-job-crl-generation jobs/certctl-job-acme-validate jobs/certctl-job-site-certificate
+jobs/certctl-job-ca-hierarchy jobs/certctl-job-crl-generation jobs/certctl-job-acme-finalize jobs/certctl-job-acme-validate jobs/certctl-job-site-certificate
 jobs/certctl-job-signer-reconcile jobs/certctl-job-acme-gc jobs/certctl-job-ocsp-presign jobs/certctl-job-ocsp-refresh
 jobs/certctl-job-job-processor jobs/certctl-job-job-timeout
 admin/certctl-admin admin/certctl-migrate admin/certctl-config'

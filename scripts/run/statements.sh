@@ -14,6 +14,7 @@ certctl-jobs certctl-job-certificate-lint
 certctl-jobs certctl-job-job-processor
 certctl-jobs certctl-job-job-timeout
 certctl-jobs certctl-job-rate-limit-gc
+certctl-jobs certctl-job-acme-finalize
 certctl-jobs certctl-job-acme-gc
 certctl-jobs certctl-job-crl-generation
 certctl-jobs certctl-job-site-certificate

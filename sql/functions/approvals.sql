@@ -161,8 +161,31 @@ BEGIN
   RETURN a;
 END $$;
 
+CREATE OR REPLACE FUNCTION approval_refusal() RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  RETURN '{"type":"urn:ietf:params:acme:error:unauthorized","detail":"request was rejected by an approver","status":403}'::jsonb;
+END $$;
+
+-- What an order is told of its job that ended without a certificate (01 section 10.3). The issuer's own words are for
+-- the log and the audit row.
+CREATE OR REPLACE FUNCTION job_problem(p_job text) RETURNS jsonb
+  LANGUAGE plpgsql VOLATILE SET search_path = public, pg_temp AS $$
+DECLARE
+  j jobs;
+BEGIN
+  SELECT * INTO j FROM jobs w WHERE w.id = p_job;
+  IF j.status = 'Cancelled' AND EXISTS (SELECT 1 FROM issuance_approval_requests a
+                                         WHERE a.job_id = p_job AND a.state IN ('rejected', 'expired')) THEN
+    RETURN approval_refusal();
+  END IF;
+  RETURN jsonb_build_object('type', 'urn:ietf:params:acme:error:serverInternal', 'status', 500, 'detail',
+    CASE WHEN j.status = 'Cancelled' THEN 'the request was cancelled'
+         WHEN j.failure_class = 'permanent' THEN 'issuer rejected the CSR'
+         ELSE 'the certificate could not be issued' END);
+END $$;
+
 -- A job ends without a certificate: the certificate leaves its waiting state, the order that waits for it is told.
-CREATE OR REPLACE FUNCTION job_ended(p_job text, p_error jsonb) RETURNS void
+CREATE OR REPLACE FUNCTION job_ended(p_job text) RETURNS void
   LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
   UPDATE managed_certificates m
@@ -170,13 +193,8 @@ BEGIN
                        WHEN m.expires_at <= now() THEN 'Expired' ELSE 'Active' END::certificate_status
     FROM jobs j
    WHERE j.id = p_job AND m.id = j.certificate_id AND m.status IN ('Pending', 'RenewalInProgress');
-  UPDATE acme_orders o SET status = 'invalid', error = p_error, updated_at = now()
+  UPDATE acme_orders o SET status = 'invalid', error = job_problem(p_job), updated_at = now()
    WHERE o.job_id = p_job AND o.status = 'processing';
-END $$;
-
-CREATE OR REPLACE FUNCTION approval_refusal() RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
-BEGIN
-  RETURN '{"type":"urn:ietf:params:acme:error:unauthorized","detail":"request was rejected by an approver","status":403}'::jsonb;
 END $$;
 
 -- What a decision does to a locked and pending request. false: its job does not wait any more.
@@ -201,7 +219,7 @@ BEGIN
   ELSE
     UPDATE jobs j SET status = 'Cancelled', last_error = p_last_error, failure_class = 'cancelled', completed_at = now()
      WHERE j.id = a.job_id;
-    PERFORM job_ended(a.job_id, approval_refusal());
+    PERFORM job_ended(a.job_id);
   END IF;
   RETURN true;
 END $$;

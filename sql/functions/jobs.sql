@@ -1,7 +1,22 @@
 -- sql/functions/jobs.sql: the queue of issuances that are not made in the request itself (07 section 3).
 
--- issuance_park: what waits for somebody's approval, in one transaction (04 section 6.8): certificate, job with the
--- CSR, approval, and the protocol's row. It judges no policy: C found the request good.
+-- A job that issues: it waits for the approval that p_approval opens, or it may run, where that is NULL.
+CREATE OR REPLACE FUNCTION job_open(
+  p_job text, p_certificate text, p_csr_pem text, p_policy text, p_actor text, p_trigger text, p_approval text,
+  p_audit text, p_mail text, p_hook text, p_source_ip inet, p_request text)
+  RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO jobs (id, type, certificate_id, status, max_attempts, csr_pem, requested_by, trigger)
+  VALUES (p_job, 'Issuance', p_certificate, CASE WHEN p_approval IS NULL THEN 'Pending' ELSE 'AwaitingApproval' END,
+          (SELECT r.max_retries + 1 FROM renewal_policies r WHERE r.id = p_policy), p_csr_pem, p_actor, p_trigger);
+  IF p_approval IS NOT NULL THEN
+    PERFORM approval_open(p_approval, p_job, p_audit, p_mail, p_hook, p_source_ip, p_request);
+  END IF;
+END $$;
+
+-- issuance_park: what is not issued in the request itself, in one transaction (04 section 6.8, 01 section 10.3):
+-- certificate, job with the CSR, and the protocol's row. p_approval: the job waits for it. Without p_job there is none
+-- yet: acme-finalize makes it of the order's CSR when CAA was looked at. It judges no policy: C found the request good.
 --
 -- outcome: waiting | superseded | stale | bad_nonce, as issuance_commit has them
 CREATE OR REPLACE FUNCTION issuance_park(
@@ -31,10 +46,10 @@ BEGIN
                                     certificate_profile_id, status, source)
   VALUES (p_certificate, p_name, p_common_name, p_sans, p_owner, p_team, p_issuer, p_policy, p_profile, 'Pending',
           p_source);
-  INSERT INTO jobs (id, type, certificate_id, status, max_attempts, csr_pem, requested_by, trigger)
-  VALUES (p_job, 'Issuance', p_certificate, 'AwaitingApproval',
-          (SELECT r.max_retries + 1 FROM renewal_policies r WHERE r.id = p_policy), p_csr_pem, p_actor, p_trigger);
-  PERFORM approval_open(p_approval, p_job, p_audit, p_mail, p_hook, p_source_ip, p_request);
+  IF p_job IS NOT NULL THEN
+    PERFORM job_open(p_job, p_certificate, p_csr_pem, p_policy, p_actor, p_trigger, p_approval, p_audit, p_mail, p_hook,
+                     p_source_ip, p_request);
+  END IF;
   UPDATE acme_orders
      SET status = 'processing', csr_pem = p_csr_pem, csr_sha256 = p_csr_sha256, job_id = p_job, updated_at = now()
    WHERE order_id = p_order;
@@ -108,7 +123,7 @@ END $$;
 
 -- A claimed job failed (07 section 3.7). p_again: it may succeed later; then it waits twice as long each time, by the
 -- renewal policy. Else the certificate and the order end with it. true: ended for good.
-CREATE OR REPLACE FUNCTION job_failed(p_job text, p_by text, p_again boolean, p_why text, p_error jsonb, p_audit text)
+CREATE OR REPLACE FUNCTION job_failed(p_job text, p_by text, p_again boolean, p_why text, p_audit text)
   RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
   j jobs;
@@ -134,7 +149,7 @@ BEGIN
   IF later IS NOT NULL THEN
     RETURN false;
   END IF;
-  PERFORM job_ended(p_job, p_error);
+  PERFORM job_ended(p_job);
   INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, details)
   SELECT p_audit, coalesce(j.requested_by, 'system'), 'System',
          CASE WHEN o.order_id IS NULL THEN 'renewal_job_failed' ELSE 'acme_order_failed' END,
@@ -166,7 +181,7 @@ BEGIN
 END $$;
 
 -- Whose worker was lost (07 section 3.8): tried again, or ended.
-CREATE OR REPLACE FUNCTION job_lease_lost(p_job text, p_error jsonb, p_audit text) RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION job_lease_lost(p_job text, p_audit text) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
   j jobs;
 BEGIN
@@ -181,6 +196,6 @@ BEGIN
      WHERE w.id = p_job;
     RETURN true;
   END IF;
-  PERFORM job_failed(p_job, j.claimed_by, false, 'worker lost', p_error, p_audit);
+  PERFORM job_failed(p_job, j.claimed_by, true, 'worker lost', p_audit);
   RETURN true;
 END $$;

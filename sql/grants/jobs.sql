@@ -18,6 +18,9 @@ GRANT EXECUTE ON FUNCTION rl_take TO certctl_jobs;
 GRANT SELECT, UPDATE ON acme_orders, acme_authorizations, acme_challenges TO certctl_jobs;
 GRANT EXECUTE ON FUNCTION acme_challenge_claim, acme_challenge_release, acme_challenge_result, acme_order_error
   TO certctl_jobs;
+-- acme-finalize; what it makes is for job-processor.
+GRANT EXECUTE ON FUNCTION acme_finalize_claim, acme_finalize_release, acme_finalize_refused, acme_finalize_result,
+  acme_finalize_sweep, acme_caa_fresh TO certctl_jobs;
 -- acme-gc.
 GRANT SELECT, INSERT, UPDATE, DELETE ON acme_nonce_keys TO certctl_jobs;
 GRANT DELETE ON acme_orders, acme_authorizations TO certctl_jobs;
@@ -32,13 +35,13 @@ GRANT INSERT ON managed_certificates, certificate_versions, certificate_revocati
 GRANT EXECUTE ON FUNCTION issuance_commit, issuance_park, issuance_discard, replay_spend TO certctl_jobs;
 GRANT SELECT (dedup_key), INSERT ON notification_events TO certctl_jobs;
 -- job-processor and job-timeout. Decisions are the owner's functions; these two make none of their own accord.
-GRANT SELECT, UPDATE ON jobs TO certctl_jobs;
+GRANT SELECT, INSERT, UPDATE ON jobs TO certctl_jobs;
 GRANT SELECT ON managed_certificates, acme_accounts, issuance_approval_requests, renewal_policies TO certctl_jobs;
 GRANT UPDATE (status, expires_at, current_version_id, early_renewal_at, early_renewal_reason, tags, updated_at, row_version)
   ON managed_certificates
   TO certctl_jobs;
-GRANT EXECUTE ON FUNCTION pem_der, pem_sha256, job_claim, job_retry, job_failed, job_ended, job_unapproved, job_approved,
-  job_completed, job_lease_lost, approval_open, approval_expire, approval_bypass TO certctl_jobs;
+GRANT EXECUTE ON FUNCTION pem_der, pem_sha256, job_claim, job_retry, job_failed, job_ended, job_problem, job_unapproved,
+  job_approved, job_open, approval_refusal, job_completed, job_lease_lost, approval_open, approval_expire, approval_bypass TO certctl_jobs;
 -- crl-generation has the keys of OCSP responders certified.
 GRANT SELECT, UPDATE (cert_pem, cert_serial, rotated_from, key_path, not_before, not_after, wanted_spki, wanted_key_path,
   updated_at) ON ocsp_responders TO certctl_jobs;

@@ -13,6 +13,8 @@ INSERT INTO certificate_profiles (id, name, issuer_id, acme_auth_mode) VALUES
   ('prof-proof-all', 'All proofs', 'iss-local', 'challenge'), ('prof-proof-label', 'Proof by label', 'iss-local', 'challenge'),
   ('prof-proof-heedless', 'Without CAA', 'iss-local', 'challenge')
 ON CONFLICT DO NOTHING;
+INSERT INTO certificate_profiles (id, name, issuer_id, acme_auth_mode, requires_approval) VALUES
+  ('prof-proof-gated', 'Proof, and two persons', 'iss-local', 'challenge', true) ON CONFLICT DO NOTHING;
 INSERT INTO acme_profile_settings (profile_id, settings) VALUES
   ('prof-proof', '{"challenge_types":["http-01"]}'), ('prof-proof-b', '{"challenge_types":["http-01"]}'),
   ('prof-proof-dns', '{"challenge_types":["dns-01"]}'), ('prof-proof-tls', '{"challenge_types":["tls-alpn-01"]}'),

@@ -220,7 +220,8 @@ class Gate(ApprovalTest):
         self.stack.wait(lambda: self.job(w) == "Failed", what="the job failed")
         self.nothing_was_issued(w)
         self.assertEqual(self.stack.sql(f"SELECT failure_class, completed_at IS NOT NULL FROM jobs WHERE id = '{w.job}'"), [["permanent", "t"]])
-        self.assertEqual(self.stack.value(f"SELECT status FROM acme_orders WHERE job_id = '{w.job}'"), "invalid")
+        self.assertEqual(self.stack.sql(f"SELECT status, error->>'detail' FROM acme_orders WHERE job_id = '{w.job}'"),
+                         [["invalid", "issuer rejected the CSR"]])
         self.assertEqual(self.stack.value("SELECT count(*) FROM audit_events WHERE action = 'acme_order_failed' "
                                           f"AND details->>'job_id' = '{w.job}'"), "1")
 
@@ -486,6 +487,56 @@ class Expiry(ApprovalTest):
         self.assertEqual(self.job(young), "AwaitingApproval")
         self.assertEqual(self.decide(young.approval).status, 200)
         self.is_issued(young)
+
+
+class LeftBehind(ApprovalTest):
+    """Orders whose job ended, by whomever, without telling them: acme-finalize sweeps (01 section 10.3)."""
+
+    seconds = 10
+    INTERNAL = "urn:ietf:params:acme:error:serverInternal"
+
+    def sweep(self):
+        """The next acme-finalize begins with it; the one that lingers did so when it began."""
+        self.stack.kill("certctl-job-acme-finalize")
+        self.stack.sql("UPDATE scheduler_state SET next_due_at = now() WHERE job LIKE 'acme-finalize%'")
+
+    def force(self, w, through, last):
+        """The job in another state, by the transitions that are allowed, in one transaction that nobody sees into."""
+        approved = (f"UPDATE issuance_approval_requests SET state = 'approved', decided_by = 'x', decided_at = now() WHERE id = '{w.approval}'; "
+                    f"UPDATE jobs SET approval_id = '{w.approval}' WHERE id = '{w.job}'; ") if through else ""
+        self.stack.sql(approved + "".join(f"UPDATE jobs SET status = '{status}' WHERE id = '{w.job}'; " for status in through)
+                       + f"UPDATE jobs SET {last} WHERE id = '{w.job}'")
+
+    def test_what_a_job_left_behind(self):
+        kept = self.wait_for_approval()
+        ended = {"cancelled": ("Cancelled", "cancelled", "the request was cancelled"),
+                 "permanent": ("Failed", "permanent", "issuer rejected the CSR"),
+                 "transient": ("Failed", "transient", "the certificate could not be issued")}
+        waiting = {what: self.wait_for_approval() for what in ended}
+        later = self.wait_for_approval()
+        for what, (status, failure, _) in ended.items():
+            self.force(waiting[what], [] if status == "Cancelled" else ["Pending", "Running"],
+                       f"status = '{status}', failure_class = '{failure}', last_error = 'its own words', completed_at = now()")
+        self.force(later, ["Pending", "Running"], "status = 'Failed', failure_class = 'transient', next_attempt_at = now() + interval '1 hour'")
+        self.sweep()
+        for what, (_, _, detail) in ended.items():
+            w = waiting[what]
+            self.assertEqual(self.ends(w, "invalid")["error"], {"type": self.INTERNAL, "detail": detail, "status": 500})
+            self.assertEqual(self.stack.value(f"SELECT status FROM managed_certificates WHERE id = '{w.certificate}'"), "Failed")
+            self.assertEqual(self.stack.value("SELECT count(*) FROM audit_events WHERE action = 'acme_order_failed' "
+                                              f"AND resource_id = '{w.url.rsplit('/', 1)[1]}' AND details->>'error' = 'its own words'"), "1")
+            self.nothing_was_issued(w)
+        self.assertEqual({w.acme.post(w.url).json["status"] for w in (kept, later)}, {"processing"})
+        self.assertEqual(self.decide(kept.approval).status, 200)
+        self.is_issued(kept)
+
+    def test_a_worker_that_is_lost_for_good(self):
+        w = self.wait_for_approval()
+        self.force(w, ["Pending"], "status = 'Running', attempts = max_attempts, claimed_by = 'gone', lease_until = now() - interval '1 second'")
+        self.run_job("job-timeout")
+        self.assertEqual(self.ends(w, "invalid")["error"],
+                         {"type": self.INTERNAL, "detail": "the certificate could not be issued", "status": 500})
+        self.nothing_was_issued(w)
 
 
 class Edits(ApprovalTest):

@@ -440,30 +440,87 @@ class Caa(ProofTest):
         self.respond(heedless, self.offer(heedless, self.authz(heedless, order.json)[0]))
         self.assertEqual(self.settled(heedless, order.headers["Location"])["status"], "ready")
 
-    def test_at_finalize_it_must_be_fresh(self):
-        """Let's Encrypt, 2015-12-07: CAA is decided at finalize too. After 8 hours the name is proved and asked for anew."""
-        acme = self.client()
-        names = ("old.fresh.test", "new.fresh.test")
+    def stale(self, acme, *names):
+        """An order that is ready, the CAA of whose first name was looked at 8 hours ago."""
         order = acme.order(*names)
         self.by_dns(acme, order.json)
-        ready = self.settled(acme, order.headers["Location"])
+        ready = self.settled(acme, order.headers["Location"], seconds=60)
         self.assertEqual(ready["status"], "ready", ready)
-        old, new = (url.rsplit("/", 1)[1] for url in ready["authorizations"])
-        self.stack.sql(f"UPDATE acme_authorizations SET caa_checked_at = now() - interval '8 hours' WHERE authz_id = '{old}'")
-        request = csr(ec.generate_private_key(ec.SECP256R1()), names)
-        self.assertProblem(acme.finalize(ready, request), 403, "caa", "more than 8 hours ago")
-        self.names.caa["old.fresh.test"] = [(0, "issue", ";")]
-        again = acme.order(*names)
-        self.assertNotEqual(again.headers["Location"], order.headers["Location"])
-        self.assertEqual(again.json["status"], "pending")
-        self.assertEqual([url.rsplit("/", 1)[1] == new for url in again.json["authorizations"]], [False, True])  # one serves still
-        self.by_dns(acme, again.json)
-        self.assertSubproblem(self.problem(acme, again), "caa", 403, "at old.fresh.test")
-        del self.names.caa["old.fresh.test"]
-        third = acme.order(*names)
-        self.by_dns(acme, third.json)
-        done = self.settled(acme, third.headers["Location"])
-        self.assertIssued(acme, done, names, names)
+        authz = ready["authorizations"][0].rsplit("/", 1)[1]
+        self.stack.sql(f"UPDATE acme_authorizations SET caa_checked_at = now() - interval '8 hours' WHERE authz_id = '{authz}'")
+        return ready, order.headers["Location"], csr(ec.generate_private_key(ec.SECP256R1()), names)
+
+    def of_order(self, order, what):
+        return self.stack.value(what.format(order["finalize"].split("/")[-2]))
+
+    def test_at_finalize_it_must_be_fresh(self):
+        """Let's Encrypt, 2015-12-07: CAA is decided at finalize too. After 8 hours it is looked at again, by a job."""
+        acme = self.client()
+        names = ("old.fresh.test", "new.fresh.test")
+        ready, url, request = self.stale(acme, *names)
+        before = len(self.names.asked)
+        answer = acme.finalize(ready, request)
+        self.assertEqual((answer.status, answer.json["status"], answer.headers["Retry-After"], answer.headers["Location"]),
+                         (200, "processing", "2", url), answer)
+        done = self.settled(acme, url, seconds=60)
+        self.assertEqual(done["status"], "valid", done)
+        asked = {name for name, kind in self.names.asked[before:] if kind == targets.CAA}
+        self.assertEqual(asked & set(names), {names[0]})  # the other is fresh
+        good, said = verify_strictly(self.stack, acme.post(done["certificate"]).body.decode())
+        self.assertTrue(good, said)
+        same = acme.finalize(done, request)
+        self.assertEqual((same.status, same.json), (200, done))
+        rows = "SELECT count(*) FROM certificate_versions v JOIN managed_certificates m ON m.id = v.certificate_id WHERE m.name = 'acme-{}'"
+        self.assertEqual(self.of_order(done, rows), "1")
+        self.assertEqual(self.of_order(done, "SELECT o.csr_pem = j.csr_pem AND j.status = 'Completed' AND o.caa_checked_at IS NOT NULL "
+                                       "FROM acme_orders o JOIN jobs j ON j.id = o.job_id WHERE o.order_id = '{}'"), "t")
+        self.assertEqual(self.of_order(done, "SELECT count(*) FROM audit_events WHERE action = 'acme_order_finalized' AND resource_id = '{}'"), "1")
+
+    def test_a_name_that_is_forbidden_meanwhile(self):
+        acme = self.client()
+        names = ("gone.fresh.test", "stays.fresh.test")
+        ready, url, request = self.stale(acme, *names)
+        self.names.caa[names[0]] = [(0, "issue", ";")]
+        self.addCleanup(self.names.caa.pop, names[0])
+        self.assertEqual(acme.finalize(ready, request).json["status"], "processing")
+        done = self.settled(acme, url, seconds=60)
+        self.assertEqual((done["status"], done["error"]["type"], done["error"]["status"]), ("invalid", PREFIX + "caa", 403), done)
+        self.assertIn("at gone.fresh.test", done["error"]["detail"])
+        self.assertEqual([s["identifier"] for s in done["error"]["subproblems"]], [{"type": "dns", "value": names[0]}])
+        self.assertProblem(acme.finalize(done, request), 403, "orderNotReady", "invalid")
+        self.assertEqual(self.of_order(done, "SELECT m.status FROM managed_certificates m WHERE m.name = 'acme-{}'"), "Failed")
+        self.assertEqual(self.of_order(done, "SELECT count(*) FROM audit_events WHERE action = 'acme_order_failed' AND resource_id = '{}'"), "1")
+        self.assertEqual(self.of_order(done, "SELECT job_id IS NULL FROM acme_orders WHERE order_id = '{}'"), "t")
+        again = acme.order(*names)  # the name is proved and asked for anew
+        self.assertEqual((again.status, again.json["status"]), (201, "pending"))
+
+    def test_servers_that_fail_for_a_while_and_for_good(self):
+        acme = self.client()
+        fails = {}
+
+        def once(name):
+            fails[name] = fails.get(name, 0) + 1
+            return targets.SERVFAIL if fails[name] == 1 else []
+        for name, caa, status in (("once.fresh.test", once, "valid"), ("never.fresh.test", targets.SERVFAIL, "invalid")):
+            ready, url, request = self.stale(acme, name)
+            self.names.caa[name] = caa
+            self.assertEqual(acme.finalize(ready, request).json["status"], "processing")
+            done = self.settled(acme, url, seconds=90)
+            self.assertEqual(done["status"], status, done)
+        self.assertEqual((done["error"]["type"], done["error"]["status"]), (PREFIX + "dns", 400), done)
+        self.assertEqual(self.of_order(done, "SELECT finalize_attempts FROM acme_orders WHERE order_id = '{}'"), "2")
+
+    def test_an_approval_comes_after_it(self):
+        acme = self.client("prof-proof-gated")
+        ready, url, request = self.stale(acme, "asked.fresh.test")
+        self.assertEqual(acme.finalize(ready, request).headers["Retry-After"], "2")
+        waits = ("SELECT a.id FROM issuance_approval_requests a JOIN acme_orders o ON o.job_id = a.job_id "
+                 "WHERE o.order_id = '{}' AND a.state = 'pending'")
+        self.stack.wait(lambda: self.of_order(ready, waits), 60, what="an approval is asked for")
+        self.assertEqual((acme.post(url).json["status"], acme.post(url).headers["Retry-After"]), ("processing", "60"))
+        row = self.stack.sql("SELECT a.requested_by, a.metadata->>'common_name' FROM issuance_approval_requests a JOIN acme_orders o ON o.job_id = a.job_id "
+                             f"WHERE o.order_id = '{url.rsplit('/', 1)[1]}'")
+        self.assertEqual(row, [["acme:" + acme.kid.rsplit("/", 1)[1], "asked.fresh.test"]])
 
 
 class RealClients(ClientTest):

@@ -13,20 +13,22 @@ static const char *const columns[] = {"order_id", "order_account_id", "order_sta
                                       "order_expires", "order_identifiers"};
 
 /* A row as the database would give it. */
-static struct rows *row_of(TALLOC_CTX *ctx, const char *const values[ARRAY_SIZE(columns)])
+static struct rows *row_of(TALLOC_CTX *ctx, const char *const *names, const char *const *values,
+                           size_t count)
 {
     PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
-    PGresAttDesc attributes[ARRAY_SIZE(columns)] = {0};
+    PGresAttDesc attributes[8] = {0};
 
-    for (size_t i = 0; i < ARRAY_SIZE(columns); i++) {
-        attributes[i].name = mem_text(ctx, columns[i]);
-        attributes[i].typid = 25; /* text */
+    cr_assert_leq(count, ARRAY_SIZE(attributes));
+    for (size_t i = 0; i < count; i++) {
+        attributes[i].name = mem_text(ctx, names[i]);
+        attributes[i].typid = text_equal(names[i], "order_expires") ? 1184 : 25; /* or text */
         attributes[i].typlen = -1;
     }
-    attributes[3].typid = 1184; /* timestamptz */
-    cr_assert(PQsetResultAttrs(result, ARRAY_SIZE(columns), attributes));
-    for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
-        cr_assert(PQsetvalue(result, 0, (int)i, mem_text(ctx, values[i]), (int)strlen(values[i])));
+    cr_assert(PQsetResultAttrs(result, (int)count, attributes));
+    for (size_t i = 0; i < count; i++)
+        cr_assert(PQsetvalue(result, 0, (int)i, mem_text(ctx, values[i]),
+                             values[i] ? (int)strlen(values[i]) : -1));
     struct rows *rows = mem_new(ctx, struct rows);
     rows->count = 1;
     rows->result = mem_adopt(rows, result, PQclear);
@@ -77,7 +79,8 @@ Test(grant, comes_from_a_ready_order_of_the_account)
         AUTO(TALLOC_CTX) *kept = talloc_new(NULL);
         struct fault fault = {0};
         struct issue_grant *grant = issue_grant_from_acme_order(
-            kept, row_of(scratch, cases[i].values), 0, "acme-acc-1", &fault);
+            kept, row_of(scratch, columns, cases[i].values, ARRAY_SIZE(columns)), 0, "acme-acc-1",
+            &fault);
 
         cr_expect_eq(grant != NULL, cases[i].reason == REASON_NONE, "%s", cases[i].about);
         cr_expect_eq(fault.reason, cases[i].reason, "%s: %s", cases[i].about, fault.detail);
@@ -121,5 +124,56 @@ Test(grant, of_the_site_is_what_the_setting_names)
         }
         cr_expect_eq(issue_grant_names(grant)->count, sites[i].count, "%s", sites[i].about);
         cr_expect_str_eq(issue_grant_names(grant)->items[0].value, sites[i].first);
+    }
+}
+
+static const struct {
+    const char *about;
+    bool of_job;
+    bool approved; /* the job */
+    bool caa_due;
+    bool requires_approval;
+    unsigned offers;
+    enum issue_way way;
+} ways[] = {
+    {"our own CA",                     false, false, false, false, ISSUES_AT_ONCE,   WAY_HERE    },
+    {"a CA elsewhere",                 false, false, false, false, HONOURS_VALIDITY, WAY_QUEUE   },
+    {"two persons",                    false, false, false, true,  ISSUES_AT_ONCE,   WAY_APPROVAL},
+    {"two persons, a CA elsewhere",    false, false, false, true,  0,                WAY_APPROVAL},
+    {"CAA is old",                     false, false, true,  false, ISSUES_AT_ONCE,   WAY_CAA     },
+    {"CAA is old, a CA elsewhere",     false, false, true,  false, 0,                WAY_CAA     },
+    {"CAA comes before the persons",   false, false, true,  true,  ISSUES_AT_ONCE,   WAY_CAA     },
+    {"a job",                          true,  false, false, false, ISSUES_AT_ONCE,   WAY_HERE    },
+    {"a job, a CA elsewhere",          true,  false, false, false, 0,                WAY_HERE    },
+    {"a job that somebody agreed to",  true,  true,  false, true,  ISSUES_AT_ONCE,   WAY_HERE    },
+    {"a job that nobody agreed to",    true,  false, false, true,  ISSUES_AT_ONCE,   WAY_APPROVAL},
+    {"a job is not for acme-finalize", true,  false, true,  false, ISSUES_AT_ONCE,   WAY_HERE    },
+};
+
+Test(grant, tells_who_issues)
+{
+    static const char *const names[] = {"job_id",   "certificate_id",   "sans",          "approved",
+                                        "order_id", "order_account_id", "account_status"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+        AUTO(TALLOC_CTX) *ctx = talloc_new(NULL);
+        const char *const values[] = {
+            "job-1",      "mc-1",       "{a.example}", ways[i].approved ? "t" : "f",
+            "acme-ord-1", "acme-acc-1", "valid"};
+        const struct profile profile = {.requires_approval = ways[i].requires_approval};
+        struct fault fault = {0};
+        const struct issue_request request = {
+            .grant = ways[i].of_job
+                         ? issue_grant_from_job(ctx, row_of(ctx, names, values, ARRAY_SIZE(names)),
+                                                "w", &fault)
+                         : issue_grant_from_acme_order(
+                               ctx, row_of(ctx, columns, cases[0].values, ARRAY_SIZE(columns)), 0,
+                               "acme-acc-1", &fault),
+            .profile = &profile,
+            .caa_due = ways[i].caa_due,
+        };
+
+        cr_assert(request.grant, "%s: %s", ways[i].about, fault.detail);
+        cr_expect_eq(issue_way(&request, ways[i].offers), ways[i].way, "%s", ways[i].about);
     }
 }

@@ -1,0 +1,143 @@
+-- certctl-job-acme-finalize: orders in processing whose CAA must be looked at before their certificate gets a job, and
+-- orders whose job ended without telling them (01 section 10.3).
+
+-- Takes orders that have no job yet; among accounts they take turns. One row a name whose CAA is due, in the order's
+-- own order; a row without authz_id: none is any more.
+CREATE OR REPLACE FUNCTION acme_finalize_claim(p_most integer, p_lease interval, p_by text)
+  RETURNS TABLE (order_id text, attempts integer, authz_id text, value text, wildcard boolean, method text,
+                 account_url text, caa text, resolver text)
+  LANGUAGE plpgsql AS $$
+DECLARE
+  candidate record;
+  taken text[] := '{}';
+BEGIN
+  FOR candidate IN
+    SELECT due.id
+      FROM (SELECT o.order_id AS id, o.created_at,
+                   row_number() OVER (PARTITION BY o.account_id ORDER BY o.created_at, o.order_id) AS turn
+              FROM acme_orders o
+             WHERE o.status = 'processing' AND o.job_id IS NULL AND o.csr_pem IS NOT NULL
+               AND (o.lease_until IS NULL OR o.lease_until <= now())) due
+     ORDER BY due.turn, due.created_at, due.id
+  LOOP
+    EXIT WHEN cardinality(taken) >= p_most;
+    PERFORM 1 FROM acme_orders o
+      WHERE o.order_id = candidate.id AND o.status = 'processing' AND o.job_id IS NULL
+        AND (o.lease_until IS NULL OR o.lease_until <= now())
+        FOR UPDATE SKIP LOCKED;
+    CONTINUE WHEN NOT FOUND;
+    taken := taken || candidate.id::text;
+  END LOOP;
+  UPDATE acme_orders o
+     SET claimed_by = p_by, lease_until = now() + p_lease, finalize_attempts = o.finalize_attempts + 1
+   WHERE o.order_id = ANY (taken);
+  RETURN QUERY
+  SELECT o.order_id::text, o.finalize_attempts, name.authz_id, name.value, name.wildcard, name.method, name.account_url,
+         s.settings->>'caa', s.settings->>'resolver'
+    FROM acme_orders o
+    LEFT JOIN acme_profile_settings s ON s.profile_id = o.profile_id
+    LEFT JOIN LATERAL (
+      SELECT z.authz_id::text, z.identifier->>'value' AS value, z.wildcard, c.type::text AS method, c.account_url, oa.position
+        FROM acme_order_authorizations oa
+        JOIN acme_authorizations z ON z.authz_id = oa.authz_id
+        LEFT JOIN LATERAL (SELECT x.type, x.account_url FROM acme_challenges x
+                            WHERE x.authz_id = z.authz_id AND x.status = 'valid' LIMIT 1) c ON true
+       WHERE oa.order_id = o.order_id AND NOT acme_caa_fresh(z.identifier, z.caa_checked_at, '0')) name ON true
+   WHERE o.order_id = ANY (taken)
+   ORDER BY o.order_id, name.position;
+END $$;
+
+-- What a process claimed and did not finish goes back, as if it had not been tried.
+CREATE OR REPLACE FUNCTION acme_finalize_release(p_by text, OUT released integer) LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE acme_orders o
+     SET claimed_by = NULL, lease_until = NULL, finalize_attempts = greatest(0, o.finalize_attempts - 1)
+   WHERE o.claimed_by = p_by AND o.status = 'processing' AND o.job_id IS NULL;
+  GET DIAGNOSTICS released = ROW_COUNT;
+END $$;
+
+-- An order ends without a certificate and without a job. Locked by the caller.
+CREATE OR REPLACE FUNCTION acme_finalize_refused(o acme_orders, p_error jsonb, p_audit text) RETURNS void
+  LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE managed_certificates m SET status = 'Failed'
+   WHERE m.name = 'acme-' || o.order_id AND m.status = 'Pending';
+  UPDATE acme_orders w
+     SET status = 'invalid', error = p_error, claimed_by = NULL, lease_until = NULL, updated_at = now()
+   WHERE w.order_id = o.order_id;
+  INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, details)
+  VALUES (p_audit, 'acme:' || o.account_id, 'System', 'acme_order_failed', 'acme_order', o.order_id,
+          jsonb_build_object('problem', p_error));
+END $$;
+
+-- How CAA was found. p_error is NULL where all names are good; p_checked: those that were looked at and are. p_again: it
+-- may be better later.
+-- outcome: lost     the lease went to somebody else, or the order is over: the result is dropped
+--          again    it is looked at once more, soon
+--          refused  the order is invalid
+--          waits    it has its job, which waits for an approval
+--          queued   it has its job
+CREATE OR REPLACE FUNCTION acme_finalize_result(
+  p_order text, p_by text, p_checked text[], p_error jsonb, p_again boolean, p_attempts integer,
+  p_job text, p_approval text, p_audit text, p_mail text, p_hook text, OUT outcome text)
+  LANGUAGE plpgsql AS $$
+DECLARE
+  o acme_orders;
+  m managed_certificates;
+  gated boolean;
+BEGIN
+  SELECT * INTO o FROM acme_orders w
+   WHERE w.order_id = p_order AND w.status = 'processing' AND w.job_id IS NULL AND w.claimed_by = p_by FOR UPDATE;
+  IF NOT FOUND THEN
+    outcome := 'lost';
+    RETURN;
+  END IF;
+  IF p_error IS NOT NULL AND p_again AND o.finalize_attempts < p_attempts THEN
+    UPDATE acme_orders w
+       SET claimed_by = NULL, updated_at = now(),
+           lease_until = now() + CASE WHEN o.finalize_attempts <= 1 THEN interval '5 seconds' ELSE interval '15 seconds' END
+     WHERE w.order_id = p_order;
+    outcome := 'again';
+    RETURN;
+  END IF;
+  UPDATE acme_authorizations z SET caa_checked_at = now(), updated_at = now() WHERE z.authz_id = ANY (p_checked);
+  IF p_error IS NOT NULL THEN
+    PERFORM acme_finalize_refused(o, p_error, p_audit);
+    outcome := 'refused';
+    RETURN;
+  END IF;
+  SELECT * INTO m FROM managed_certificates c WHERE c.name = 'acme-' || p_order AND c.status = 'Pending';
+  SELECT p.requires_approval INTO gated FROM certificate_profiles p WHERE p.id = m.certificate_profile_id;
+  IF NOT FOUND THEN -- somebody removed what it waited for
+    PERFORM acme_finalize_refused(o, '{"type":"urn:ietf:params:acme:error:serverInternal","detail":"the request was cancelled","status":500}',
+                                  p_audit);
+    outcome := 'refused';
+    RETURN;
+  END IF;
+  PERFORM job_open(p_job, m.id, o.csr_pem, m.renewal_policy_id, 'acme:' || o.account_id, 'acme',
+                   CASE WHEN gated THEN p_approval END, p_audit, p_mail, p_hook, NULL, NULL);
+  UPDATE acme_orders w
+     SET job_id = p_job, caa_checked_at = now(), claimed_by = NULL, lease_until = NULL, updated_at = now()
+   WHERE w.order_id = p_order;
+  outcome := CASE WHEN gated THEN 'waits' ELSE 'queued' END;
+END $$;
+
+-- Orders whose job ended and left them behind: whoever ended it did not tell. A job that is ending now holds its order.
+CREATE OR REPLACE FUNCTION acme_finalize_sweep(p_batch integer, p_audit text, OUT swept integer) LANGUAGE plpgsql AS $$
+DECLARE
+  missed record;
+BEGIN
+  swept := 0;
+  FOR missed IN
+    SELECT o.order_id, o.account_id, o.job_id, j.last_error
+      FROM acme_orders o JOIN jobs j ON j.id = o.job_id
+     WHERE o.status = 'processing' AND j.status IN ('Failed', 'Cancelled') AND j.completed_at IS NOT NULL
+     ORDER BY o.order_id LIMIT p_batch FOR UPDATE OF o SKIP LOCKED
+  LOOP
+    swept := swept + 1;
+    PERFORM job_ended(missed.job_id);
+    INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, details)
+    VALUES (p_audit || '-' || swept, 'acme:' || missed.account_id, 'System', 'acme_order_failed', 'acme_order', missed.order_id,
+            jsonb_build_object('job_id', missed.job_id, 'error', missed.last_error));
+  END LOOP;
+END $$;
