@@ -34,6 +34,7 @@ static const struct noun nouns[] = {
     {"ca",     ca_verbs,     &ca_verbs_count,     "certctl-ca", "certctl_ca", true },
     {"crl",    crl_verbs,    &crl_verbs_count,    "certctl-ca", "certctl_ca", false},
     {"backup", backup_verbs, &backup_verbs_count, NULL,         "postgres",   false},
+    {"eab",    eab_verbs,    &eab_verbs_count,    "postgres",   "postgres",   false},
     {"key",    key_verbs,    &key_verbs_count,    "postgres",   "postgres",   false},
     {"reseal", reseal_verbs, &reseal_verbs_count, "postgres",   "postgres",   false},
 };
@@ -77,6 +78,7 @@ static void usage(FILE *out)
     usage_of(out, ca_verbs, ca_verbs_count);
     usage_of(out, crl_verbs, crl_verbs_count);
     usage_of(out, backup_verbs, backup_verbs_count);
+    usage_of(out, eab_verbs, eab_verbs_count);
     usage_of(out, key_verbs, key_verbs_count);
     usage_of(out, reseal_verbs, reseal_verbs_count);
 }
@@ -161,6 +163,8 @@ static int check_statements(struct admin *admin, const struct noun *noun)
 {
     struct fault fault = {0};
 
+    if (noun->verbs == eab_verbs)
+        eab_statements_add(admin->db);
     if (noun->verbs == key_verbs)
         key_statements_add(admin->db);
     if (noun->verbs == reseal_verbs)

@@ -35,6 +35,13 @@ extern const struct verb key_verbs[];
 extern const size_t key_verbs_count;
 extern const struct verb reseal_verbs[];
 extern const size_t reseal_verbs_count;
+extern const struct verb eab_verbs[];
+extern const size_t eab_verbs_count;
+/* The statements of the eab verbs, for the check under their role. */
+void eab_statements_add(struct db *db);
+/* Whether the passphrase is this database's; the first that asks decides what is. The session has
+ * the owner's rights already. SEAL_KEY_MISSING, SEAL_UNREADABLE. */
+bool reseal_canary_check(struct admin *admin, struct fault *fault);
 /* The statements of the reseal verbs, for the check under their role. */
 void reseal_statements_add(struct db *db);
 /* The statements of the key verbs, for the check under their role. */

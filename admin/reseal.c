@@ -235,9 +235,10 @@ static bool reseal_column(const struct reseal *reseal, const struct column *colu
 
 /* The canary is a text that everybody knows: whoever opens it has the database's passphrase. Made
  * where there is none. */
-static bool canary_check(struct admin *admin, const struct seal_passphrases *passphrases,
-                         struct fault *fault)
+bool reseal_canary_check(struct admin *admin, struct fault *fault)
 {
+    const struct seal_passphrases held = seal_passphrases_of(admin->settings);
+    const struct seal_passphrases *passphrases = &held;
     struct rows *rows = db_query_params(admin->ctx, admin->db, &others[CANARY_READ], fault, NULL,
                                         0);
 
@@ -261,7 +262,7 @@ static int reseal_check_verb(struct admin *admin, int argc, char **argv)
 
     if (argc != 1)
         return admin_misused(reseal_verbs, reseal_verbs_count, argv[0]);
-    if (!become_owner(admin, &fault) || !canary_check(admin, &passphrases, &fault))
+    if (!become_owner(admin, &fault) || !reseal_canary_check(admin, &fault))
         return admin_failed(&fault);
     (void)printf("the passphrase is this database's%s\n",
                  passphrases.previous ? "; a previous one is set as well" : "");
@@ -279,7 +280,7 @@ static int reseal_all_verb(struct admin *admin, int argc, char **argv)
     if (argc != 1 && !reseal.dry_run)
         return admin_misused(reseal_verbs, reseal_verbs_count, argv[0]);
     /* A passphrase that is not this database's would find every row unreadable, one by one. */
-    if (!become_owner(admin, &fault) || !canary_check(admin, &reseal.passphrases, &fault))
+    if (!become_owner(admin, &fault) || !reseal_canary_check(admin, &fault))
         return admin_failed(&fault);
     for (size_t i = 0; i < ARRAY_SIZE(columns); i++) {
         struct counts counts = {0};

@@ -66,19 +66,6 @@ const struct resource api_eab_keys = {
 
 /* --- what a body may say --- */
 
-/* As orders have it (01 section 9.1): a name, "*.suffix" or an address; NULL where it is none. */
-static const char *pattern_normalise(TALLOC_CTX *ctx, const char *text)
-{
-    const unsigned flags = NAME_ALLOW_WILDCARD | NAME_ALLOW_SINGLE_LABEL;
-    struct fault ignored = {0};
-    const char *normal = NULL;
-
-    if (!name_dns_normalise(ctx, text, flags, &normal, &ignored) &&
-        !name_ip_normalise(ctx, text, &normal, &ignored))
-        return NULL;
-    return normal;
-}
-
 static void check_patterns(const struct resource_field *field, const json_t *value,
                            struct fault_list *problems)
 {
@@ -90,7 +77,7 @@ static void check_patterns(const struct resource_field *field, const json_t *val
                        field->name);
     for (size_t i = 0; i < json_array_size(value); i++) {
         const char *text = json_string_value(json_array_get(value, i));
-        if (text && !pattern_normalise(scratch, text))
+        if (text && !name_pattern_normalise(scratch, text))
             fault_list_add(problems, INPUT_INVALID, field->name,
                            "%s[%zu]: %s is no name, no *.suffix and no address", field->name, i,
                            text_quote(scratch, text));
@@ -162,8 +149,8 @@ static const char *patterns_text(struct request *request, const json_t *row)
     if (!json_is_array(patterns))
         return NULL;
     for (size_t i = 0; i < json_array_size(patterns); i++)
-        json_add_text(normal,
-                      pattern_normalise(request, json_string_value(json_array_get(patterns, i))));
+        json_add_text(normal, name_pattern_normalise(
+                                  request, json_string_value(json_array_get(patterns, i))));
     return json_to_text(request, normal);
 }
 

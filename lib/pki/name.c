@@ -373,6 +373,18 @@ bool name_list_add(TALLOC_CTX *ctx, struct name_list *list, enum name_kind kind,
     return true;
 }
 
+const char *name_pattern_normalise(TALLOC_CTX *ctx, const char *text)
+{
+    const unsigned flags = NAME_ALLOW_WILDCARD | NAME_ALLOW_SINGLE_LABEL;
+    struct fault ignored = {0};
+    const char *normal = NULL;
+
+    if (name_dns_normalise(ctx, text, flags, &normal, &ignored) ||
+        name_ip_normalise(ctx, text, &normal, &ignored))
+        return normal;
+    return NULL;
+}
+
 const char *name_kind_text(enum name_kind kind)
 {
     switch (kind) {

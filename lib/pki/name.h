@@ -31,6 +31,9 @@ bool name_dns_normalise(TALLOC_CTX *ctx, const char *text, unsigned flags, const
                         struct fault *fault);
 /* Canonical text only: inet_pton and back must give the same; no IPv4-mapped IPv6 (RFC 8738). */
 bool name_ip_normalise(TALLOC_CTX *ctx, const char *text, const char **ret, struct fault *fault);
+/* What an account may be held to (01 section 9.1), as orders have it: a name, "*." and what all
+ * names below it end in, or an address. NULL where it is none of these. */
+const char *name_pattern_normalise(TALLOC_CTX *ctx, const char *text);
 /* 4 or 16 octets to canonical text; a mapped IPv4 is reduced. NULL for other sizes. */
 const char *name_ip_from_octets(TALLOC_CTX *ctx, struct bytes octets);
 bool name_ip_to_octets(const char *text, uint8_t ret_octets[16], size_t *ret_size);

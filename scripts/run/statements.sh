@@ -24,6 +24,7 @@ certctl-reconcile certctl-job-signer-reconcile
 certctl-pki certctl-pki
 certctl-pki certctl-job-ocsp-presign
 certctl-ca certctl-admin
+postgres certctl-admin eab
 postgres certctl-admin key
 postgres certctl-admin reseal
 postgres certctl-admin backup

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import subprocess
 
 import sealed
@@ -207,6 +208,54 @@ class EabKeys(AdminTest):
                                     ("certctl_acme", "acme_eab_revoke(text, boolean, text, text, text, inet, text)", "f")):
             self.assertEqual(self.stack.value(f"SELECT has_function_privilege('{role}', '{function}', 'EXECUTE')"), may, (role, function))
         self.assertEqual(self.stack.value(f"SELECT acme_eab_sealed('{made['kid']}', 'prof-eab') IS NOT NULL"), "t")
+
+
+class Host(AdminTest):
+    """certctl-admin eab, for a host without the API."""
+
+    def admin(self, *arguments, check=True):
+        """With what the processes that seal are given besides the stack's settings."""
+        with open(os.path.join(self.stack.dir, "certctl.env"), encoding="utf-8") as source:
+            lines = dict(line.rstrip("\n").split("=", 1) for line in source if re.match(r"[A-Z_]+=", line))
+        environment = {**lines, **sealed.lines(self.stack), "PATH": "/usr/bin:/bin", "SUDO_USER": "somebody"}
+        done = subprocess.run([os.path.join(self.stack.dir, "bin", "certctl-admin"), *arguments], text=True, cwd="/", check=False, env=environment,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        if check:
+            self.assertEqual(done.returncode, 0, done.stderr)
+        return done
+
+    def test_a_key_from_its_making_to_its_end(self):
+        said = self.admin("eab", "new", "--profile=prof-eab", "--owner=o-eab", "--allow=*.Host.example", "--allow=host.example", "--expires=1h")
+        kid, hmac_key = said.stdout.split()
+        made = {"kid": kid, "hmac_key": hmac_key}
+        shown = self.listed(made)
+        self.assertEqual((shown["profile_id"], shown["owner_id"], shown["allowed_identifiers"], shown["reusable"], shown["status"]),
+                         ("prof-eab", "o-eab", ["*.host.example", "host.example"], False, "active"))
+        self.assertIn("somebody", shown["created_by"])
+        acme, answer = self.register(made)
+        self.assertEqual(answer.status, 201, answer)
+        self.assertEqual(self.account(acme)[:3], ["valid", kid, "o-eab"])
+        line, = [line.split("\t") for line in self.admin("eab", "list").stdout.splitlines() if line.startswith(kid)]
+        self.assertEqual(line[1:4], ["prof-eab", "bound", "1"])
+        self.assertNotIn(hmac_key, self.admin("eab", "list").stdout)
+        self.admin("eab", "revoke", kid)
+        self.assertEqual((self.listed(made)["status"], self.account(acme)[0]), ("revoked", "valid"))
+        self.admin("eab", "revoke", kid, "--accounts")
+        self.assertEqual(self.account(acme)[0], "revoked")
+        self.assertEqual([row[:3] for row in self.events(kid, "acme_eab_key_created", "acme_eab_key_revoked")],
+                         [[action, shown["created_by"], "User"] for action in ("acme_eab_key_created", *["acme_eab_key_revoked"] * 2)])
+
+    def test_what_is_refused(self):
+        before = self.stack.value("SELECT count(*) FROM acme_eab_keys")
+        for arguments, words in ((("--owner=o-nobody",), "there is no such owner"), (("--profile=a b",), "is not an id"),
+                                 (("--allow=a.*.example",), "is no name"), (("--expires=soon",), "is no duration")):
+            done = self.admin("eab", "new", *arguments, check=False)
+            self.assertEqual((done.returncode, done.stdout), (1, ""), done)
+            self.assertIn(words, done.stderr)
+        for arguments in (("new", "--lost"), ("new", "more"), ("revoke",), ("revoke", "a", "b"), ("list", "a")):
+            self.assertEqual(self.admin("eab", *arguments, check=False).returncode, 64, arguments)
+        self.assertEqual(self.admin("eab", "revoke", "eab-nobody", check=False).returncode, 1)
+        self.assertEqual(self.stack.value("SELECT count(*) FROM acme_eab_keys"), before)
 
 
 class Bindings(AdminTest):

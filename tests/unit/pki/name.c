@@ -132,6 +132,36 @@ Test(name, addresses_are_canonical)
     }
 }
 
+static const struct {
+    const char *about;
+    const char *text;
+    const char *normal; /* NULL: none */
+} patterns[] = {
+    {"a name",                  "WWW.Example.org", "www.example.org"},
+    {"one label",               "printer",         "printer"        },
+    {"all below",               "*.Corp.example",  "*.corp.example" },
+    {"an address",              "192.0.2.7",       "192.0.2.7"      },
+    {"an address of version 6", "2001:db8::7",     "2001:db8::7"    },
+    {"a network",               "192.0.2.0/24",    NULL             },
+    {"a star alone",            "*",               NULL             },
+    {"a star within",           "a.*.example",     NULL             },
+    {"two stars",               "*.*.example",     NULL             },
+    {"nothing",                 "",                NULL             },
+};
+
+Test(name, patterns_are_as_orders_have_them)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(patterns); i++) {
+        AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+        const char *normal = name_pattern_normalise(scratch, patterns[i].text);
+
+        if (patterns[i].normal)
+            cr_expect_str_eq(normal ? normal : "none", patterns[i].normal, "%s", patterns[i].about);
+        else
+            cr_expect_null(normal, "%s", patterns[i].about);
+    }
+}
+
 Test(name, octets_become_text_and_back)
 {
     static const uint8_t v4[] = {192, 0, 2, 1};
