@@ -71,10 +71,16 @@ nginx_configure()
     [ -s "$run_dir/nginx/ocsp-limited.der" ] || printf '0\003\n\001\006' >"$run_dir/nginx/ocsp-limited.der"
 }
 
-nginx_run()
+nginx_run_once()
 {
     env -i "PATH=$clean_path" LC_ALL=C.UTF-8 nginx -p "$run_dir/nginx/" -c "$nginx_conf" -e "$nginx_log" "$@" \
         </dev/null >>"$run_dir/log/nginx-start.log" 2>&1 9>&-
+}
+
+# The link to the site's certificate may be turned between the reads of chain and key: then once more.
+nginx_run()
+{
+    nginx_run_once "$@" || { grep -q 'key values mismatch' "$run_dir/log/nginx-start.log" && nginx_run_once "$@"; }
 }
 
 nginx_test()
