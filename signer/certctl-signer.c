@@ -132,17 +132,27 @@ static const struct confine_plan confine_plan = {.paths = confine_paths,
                                                  .path_count = ARRAY_SIZE(confine_paths)};
 
 /* A token's module is somebody else's code, which opens its own configuration, tokens and sockets,
- * and does so anew when the token was away: files and network cannot be bounded for it here. Calls
- * and privileges are; the rest is the unit's. */
-static const struct confine_plan confine_plan_token = {.any_file = true, .may_network = true};
+ * and does so anew when the token was away: the settings name them, since nobody else can. */
+static const struct confine_path confine_paths_token[] = {
+    {CONFINE_WRITE,       AT(settings, ca_key_dir),      NULL},
+    {CONFINE_BESIDE,      AT(settings, signer_log_path), NULL},
+    {CONFINE_READ_BESIDE, AT(settings, pkcs11_module),   NULL},
+    {CONFINE_READ_BESIDE, AT(settings, pkcs11_pin_file), NULL},
+};
+static const struct confine_plan confine_plan_token = {
+    .paths = confine_paths_token,
+    .path_count = ARRAY_SIZE(confine_paths_token),
+    .list = AT(settings, pkcs11_paths),
+};
 
 static void confine(const struct settings *settings)
 {
-    const struct confine_plan *plan = settings->pkcs11_module ? &confine_plan_token : &confine_plan;
+    const bool token = settings->pkcs11_module != NULL;
+    const struct confine_plan *plan = token ? &confine_plan_token : &confine_plan;
     struct fault fault = {0};
     struct log_line line;
 
-    if (confine_process(plan, settings, plan->may_network, &fault))
+    if (confine_process(plan, settings, token && settings->pkcs11_network, &fault))
         return;
     log_begin(&line, LOG_WARN, "confinement");
     log_fault(&line, &fault);

@@ -174,6 +174,14 @@ static const char *path_text(TALLOC_CTX *ctx, const struct confine_path *path,
     return value ? mem_printf(ctx, "%s%s", value, rest) : NULL;
 }
 
+static bool allow_list(int ruleset, uint64_t handled, const struct text_list *paths)
+{
+    for (size_t i = 0; i < paths->count; i++)
+        if (!allow_path(ruleset, handled, CONFINE_WRITE, paths->items[i]))
+            return false;
+    return true;
+}
+
 static bool allow_plan(int ruleset, uint64_t handled, const struct confine_plan *plan,
                        const struct settings *settings)
 {
@@ -187,10 +195,11 @@ static bool allow_plan(int ruleset, uint64_t handled, const struct confine_plan 
         if (path && !allow_place(ruleset, handled, plan->paths[i].access, path))
             return false;
     }
-    for (size_t i = 0; i < settings->confinement_paths.count; i++)
-        if (!allow_path(ruleset, handled, CONFINE_WRITE, settings->confinement_paths.items[i]))
-            return false;
-    return true;
+    struct text_list list = {0};
+    if (plan->list != 0)
+        memcpy(&list, (const char *)settings + plan->list, sizeof(list)); /* counts octets */
+    return allow_list(ruleset, handled, &list) &&
+           allow_list(ruleset, handled, &settings->confinement_paths);
 }
 
 bool confine_files(const struct confine_plan *plan, const struct settings *settings, bool network,

@@ -30,6 +30,7 @@ struct confine_path {
 struct confine_plan {
     const struct confine_path *paths;
     size_t path_count;
+    size_t list;   /* AT(settings, …) of paths to write, which it needs beside them; 0: none */
     bool any_file; /* no bounds for files: who starts others, which lay on their own */
     bool may_exec;
     bool may_refresh; /* the web server's cache: IPv4 where CERTCTL_OCSP_REFRESH_SOCKET is a port */

@@ -91,6 +91,8 @@ struct settings {
     const char *pkcs11_module;
     const char *pkcs11_token;
     const char *pkcs11_pin_file;
+    struct text_list pkcs11_paths;
+    bool pkcs11_network;
     const char *ca_approval;
     int64_t not_before_backdate_ms;
     int64_t crl_validity_ms;

@@ -53,7 +53,7 @@ class Token:
     @property
     def environment(self):
         return {"CERTCTL_CA_KEY_DRIVER": "pkcs11", "CERTCTL_PKCS11_MODULE": MODULE, "CERTCTL_PKCS11_TOKEN": "certctl protocol",
-                "CERTCTL_PKCS11_PIN_FILE": self.pin_file, "SOFTHSM2_CONF": self.conf}
+                "CERTCTL_PKCS11_PIN_FILE": self.pin_file, "CERTCTL_PKCS11_PATHS": self.home, "SOFTHSM2_CONF": self.conf}
 
 
 def hsm_stack():

@@ -37,6 +37,8 @@ static const struct confine_path paths[] = {
     {CONFINE_BESIDE, AT(settings, signer_log_path), NULL   },
 };
 static const struct confine_plan plan = {.paths = paths, .path_count = ARRAY_SIZE(paths)};
+static const struct confine_plan listed = {
+    .paths = paths, .path_count = ARRAY_SIZE(paths), .list = AT(settings, pkcs11_paths)};
 static const struct confine_plan networked = {.may_network = true};
 static const struct confine_plan starter = {.any_file = true, .may_exec = true};
 
@@ -97,6 +99,17 @@ static void files(void)
     struct fault fault = {0};
 
     if (!confine_privileges(&fault) || !confine_files(&plan, &settings, false, &fault))
+        _exit(LANDLOCK_IS_MISSING);
+}
+
+/* What a token's module needs is named by a setting. */
+static void files_of_a_list(void)
+{
+    static char *items[] = {outside};
+    struct fault fault = {0};
+
+    settings.pkcs11_paths = (struct text_list){items, ARRAY_SIZE(items)};
+    if (!confine_privileges(&fault) || !confine_files(&listed, &settings, false, &fault))
         _exit(LANDLOCK_IS_MISSING);
 }
 
@@ -163,6 +176,10 @@ static bool reads_outside(void)
 static bool writes_outside(void)
 {
     return opens(outside, "file", O_WRONLY | O_CREAT);
+}
+static bool reads_above(void)
+{
+    return opens("/tmp", "", O_RDONLY | O_DIRECTORY);
 }
 static bool reads_users(void)
 {
@@ -302,6 +319,8 @@ static const struct {
     {"no directory outside can be read",      files,              reads_outside,             false},
     {"nothing outside can be made",           files,              writes_outside,            false},
     {"nothing can be moved outside",          files,              renames_out,               false},
+    {"what a setting names can be made",      files_of_a_list,    writes_outside,            true },
+    {"and nothing above it be read",          files_of_a_list,    reads_above,               false},
     {"users have their names",                files,              reads_users,               true },
     {"a worker knows its size",               files,              reads_own_size,            true },
     {"and looks at no other process",         files,              reads_others_memory,       false},

@@ -68,6 +68,7 @@ static struct bench bench_new(TALLOC_CTX *ctx, size_t plain)
     (void)setenv("CERTCTL_PKCS11_MODULE", MODULE, 1);
     (void)setenv("CERTCTL_PKCS11_TOKEN", "certctl test", 1);
     (void)setenv("CERTCTL_PKCS11_PIN_FILE", bench.pin_file, 1);
+    (void)setenv("CERTCTL_PKCS11_PATHS", mem_printf(ctx, "%s,%s", conf, bench.tokens), 1);
     make_token("certctl test");
     if (plain > 0)
         rig_start_all(bench.rig, plain);
