@@ -9,7 +9,7 @@ FOLDER = os.path.join(TOP, "doc", "clients")
 FENCE = re.compile(r"^```(\S+)(?: (\S+))?\n(.*?)^```$", re.M | re.S)
 
 # Names that only the guide bears; none of them may be left in what a test runs.
-FOREIGN = ("certctl.example", "example.org", "/etc/", "/var/", "KEY_ID", "MAC_KEY", "prof-test/directory")
+FOREIGN = ("certctl.example", "example.org", "/etc/", "/var/", "KEY_ID", "MAC_KEY")
 
 
 def text(page):
@@ -18,22 +18,21 @@ def text(page):
 
 
 def block(page, language, name="", **names):
-    """The fenced block of this language and this second word. `names`: what stands for the guide's own
-    words: directory, root, email, key_id, mac_key, path (a pair) and site (one or two)."""
+    """The fenced block of this language and this second word, with our names (see replacements) in it."""
     found = [body for kind, word, body in FENCE.findall(text(page)) if (kind, word) == (language, name)]
     if len(found) != 1:
         raise AssertionError(f"{page}.md has {len(found)} blocks of {language} {name}")
-    said = found[0]
-    for old, new in replacements(**names):
-        said = said.replace(old, new)
-    left = [word for word in FOREIGN if word in said and not any(word in value for _, value in replacements(**names))]
+    said, pairs = found[0], replacements(**names)
+    for number, (old, _) in enumerate(pairs):
+        said = said.replace(old, f"\0{number}\0")
+    left = [word for word in FOREIGN if word in said]
     if left:
         raise AssertionError(f"{page}.md, {language} {name}: {left} left in {said}")
-    return said
+    return re.sub("\0([0-9]+)\0", lambda match: pairs[int(match.group(1))][1], said)
 
 
 def replacements(directory="", root="", email="a@mail.test", key_id="", mac_key="", sites=(), more=()):
-    """Pairs of the guide's word and ours; what has none here stays, and is found out."""
+    """Pairs of the guide's word and ours, in the order in which they are put in. What has none here stays, and is found out."""
     pairs = list(more) + [("https://certctl.example:8443/acme/profile/prof-test/directory", directory), ("/etc/certctl/root.pem", root),
                           ("admin@example.org", email), ("KEY_ID", key_id), ("MAC_KEY", mac_key)]
     pairs += zip(("www.example.org", "api.example.org"), sites)

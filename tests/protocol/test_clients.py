@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 
+import guide
 from acme_client import b64u_bytes
 from case import ProtocolTest
 from stack import free_port
@@ -29,6 +30,12 @@ class ClientTest(ProtocolTest):
                               check=False, env={**os.environ, "HOME": self.home, **environment})
         self.assertEqual(done.returncode, 0, f"{' '.join(command)}\n{done.stdout}")
         return done.stdout
+
+    def typed(self, page, name, sites, extra=(), more=(), before=()):
+        """The command lines of this block of a guide, one after the other, with our names; `extra` words follow the
+        program's, `before` precede it."""
+        for words, variables in guide.commands(page, name, directory=self.directory(), root=self.stack.root_pem, sites=sites, more=more):
+            self.run_client(*before, words[0], *extra, *words[1:], **variables)
 
     def directory(self):
         return f"{self.stack.url}/acme/profile/{self.profile}/directory"
@@ -87,12 +94,15 @@ class ClientTest(ProtocolTest):
         jwk = json.loads(base64.b64decode("".join(line[0] for line in lines[1:-1])))
         return jwk.get("crv") or f"RSA-{len(b64u_bytes(jwk['n'])) * 8}"
 
-    def uacme(self, hook, *arguments):
+    @property
+    def our_root_alone(self):
         """uacme trusts the system's store alone; for it, and in a mount namespace, that is our root."""
         namespace = ("unshare", "--mount", "--propagation=unchanged") if os.geteuid() == 0 else ("unshare", "--map-root-user", "--mount")
         script = 'mount --bind "$1" /etc/ssl/certs/ca-certificates.crt && shift && exec "$@"'
-        self.run_client(*namespace, "sh", "-c", script, "sh", self.stack.root_pem, "uacme", "-v", "-y", "-a", self.directory(),
-                        "-c", f"{self.home}/uacme", "-h", hook, *arguments)
+        return (*namespace, "sh", "-c", script, "sh", self.stack.root_pem)
+
+    def uacme(self, hook, *arguments):
+        self.run_client(*self.our_root_alone, "uacme", "-v", "-y", "-a", self.directory(), "-c", f"{self.home}/uacme", "-h", hook, *arguments)
 
 
 class Clients(ClientTest):
@@ -121,49 +131,50 @@ class Clients(ClientTest):
         for name in names:
             self.assertProved(name, 2)
 
-    def certbot_by(self, name, *plugin):
-        names = (f"{name}-1.{self.domain}", f"{name}-2.{self.domain}")
+    def certbot_by(self, how, *ours, more=()):
+        names = (f"{how}-1.{self.domain}", f"{how}-2.{self.domain}")
         live = f"{self.home}/config/live/{names[0]}"
-        self.certbot("certonly", *plugin, "--agree-tos", "-m", "a@example.org", "-d", names[0], "-d", names[1])
+        places = ("--config-dir", f"{self.home}/config", "--work-dir", f"{self.home}/work", "--logs-dir", f"{self.home}/logs", "--non-interactive")
+
+        def typed(name, *extra, more=()):
+            self.typed("certbot", name, names, (*places, *extra), [*more, ("/etc/letsencrypt", f"{self.home}/config")])
+
+        typed(how, *ours, more=more)
         self.assertChain(f"{live}/fullchain.pem", *names)
         first = self.kept(f"{live}/cert.pem")
         self.time_passes()
-        self.certbot("renew", "--force-renewal", "--no-random-sleep-on-renew")
+        typed("renew", "--force-renewal", "--no-random-sleep-on-renew")
         self.assertRenewed(first, f"{live}/fullchain.pem", *names)
-        self.certbot("revoke", "--cert-path", first, "--reason", "superseded", "--no-delete-after-revoke")
+        typed("revoke", "--no-delete-after-revoke", more=[("/etc/letsencrypt/live/www.example.org/cert.pem", first)])
         self.assertRevoked(first, "superseded")
         self.assertChain(f"{live}/fullchain.pem", *names)  # its successor is untouched
-        self.certbot("revoke", "--cert-path", f"{live}/cert.pem", "--key-path", f"{live}/privkey.pem", "--reason", "keycompromise",
-                     "--no-delete-after-revoke")
+        typed("revoke-by-key", "--no-delete-after-revoke")
         self.assertRevoked(f"{live}/cert.pem", "keyCompromise")
-        self.certbot("update_account", "-m", "b@example.org")
-        self.certbot("unregister")
+        typed("account")
 
     def test_certbot_standalone(self):
-        self.certbot_by("certbot", "--standalone", "--http-01-port", str(self.http01_port()), "--http-01-address", "127.0.0.1")
+        self.certbot_by("standalone", "--http-01-port", str(self.http01_port()), "--http-01-address", "127.0.0.1")
 
     def test_certbot_webroot(self):
-        self.certbot_by("webroot", "--webroot", "-w", self.webroot())
+        self.certbot_by("webroot", more=[("/var/www/html", self.webroot())])
 
     def lego(self, kind, key, code, reason):
         """The certificate's key is of this kind, and so is lego's account key."""
         names = (f"lego-{kind}-1.{self.domain}", f"lego-{kind}-2.{self.domain}")
         home = f"{self.home}/{kind}"
 
-        def lego(*arguments):
-            self.run_client("lego", "--server", self.directory(), "--accept-tos", "--email", f"{kind}@example.org", "--path", home,
-                            "--key-type", kind, "--domains", names[0], "--domains", names[1], "--http", "--http.port",
-                            f"127.0.0.1:{self.http01_port()}", *arguments, LEGO_CA_CERTIFICATES=self.stack.root_pem)
+        def typed(name, *more):
+            self.typed("lego", name, names, ("--key-type", kind, "--http.port", f"127.0.0.1:{self.http01_port()}"), [*more, ("/etc/lego", home)])
 
         path = f"{home}/certificates/{names[0]}.crt"
-        lego("run")
+        typed("http")
         self.assertChain(path, *names)
         self.assertEqual(self.account_key(path), key)
         first = self.kept(path)
         self.time_passes()
-        lego("renew", "--days", "365", "--no-random-sleep")
+        typed("renew", ("--days 30", "--days 365 --no-random-sleep"))
         self.assertRenewed(first, path, *names)
-        lego("revoke", "--keep", "--reason", str(code))
+        typed("revoke", ("--reason 4", f"--keep --reason {code}"))
         self.assertRevoked(path, reason)
         self.assertEqual(self.certificate(first)[1], "Active")
 
@@ -176,43 +187,36 @@ class Clients(ClientTest):
     def test_lego_rsa(self):
         self.lego("rsa2048", "RSA-2048", 5, "cessationOfOperation")
 
-    def hook(self, folder):
-        """What uacme calls to have a proof put in place, or to decline a challenge."""
-        path = f"{self.home}/hook"
-        with open(path, "w", encoding="utf-8") as out:
-            out.write('#!/bin/sh\n[ "$2" = http-01 ] || exit 1\n[ "$1" = begin ] || exit 0\n'
-                      f'printf %s "$5" >"{folder}/.well-known/acme-challenge/$4"\n')
-        os.chmod(path, 0o755)
-        return path
-
     def test_uacme(self):
+        """With the hook that Debian ships."""
         names = (f"uacme-1.{self.domain}", f"uacme-2.{self.domain}")
-        hook = self.hook(self.webroot())
+        folder = f"{self.webroot()}/.well-known/acme-challenge"
 
-        def uacme(*arguments):
-            self.uacme(hook, *arguments)
+        def typed(name):
+            self.typed("uacme", name, names, ("-v",), [("/etc/ssl/uacme", f"{self.home}/uacme"), ("/var/www/html/.well-known/acme-challenge", folder)],
+                       self.our_root_alone)
 
-        uacme("new", "a@example.org")
-        uacme("issue", *names)
+        typed("obtain")
         path = f"{self.home}/uacme/{names[0]}/cert.pem"
         self.assertChain(path, *names)
         first = self.kept(path)
         self.time_passes()
-        uacme("-f", "issue", *names)
+        os.environ["UACME_CHALLENGE_PATH"] = folder
+        self.addCleanup(os.environ.pop, "UACME_CHALLENGE_PATH")
+        self.uacme("/usr/share/uacme/uacme.sh", "-f", "issue", *names)
         self.assertRenewed(first, path, *names)
-        uacme("newkey")
-        uacme("-r", "4", "revoke", self.kept(first))  # it renames what it revoked
-        self.assertRevoked(first, "superseded")
+        key = f"{self.home}/uacme/private/{names[0]}/key.pem"
+        self.uacme("/usr/share/uacme/uacme.sh", "revoke", self.kept(first), key)  # it renames what it revoked
+        self.assertRevoked(first, "unspecified")
         second = self.kept(path)
-        uacme("revoke", path, f"{self.home}/uacme/private/{names[0]}/key.pem")  # by the certificate's own key
-        self.assertRevoked(second, "unspecified")
-        uacme("deactivate")
+        typed("revoke")
+        self.assertRevoked(second, "superseded")
 
     def test_dehydrated(self):
         names = (f"dehydrated-1.{self.domain}", f"dehydrated-2.{self.domain}")
+        places = [("/var/lib/dehydrated", self.home), ("/var/www/html", self.webroot())]
         with open(f"{self.home}/config", "w", encoding="utf-8") as out:
-            out.write(f'CA="{self.directory()}"\nBASEDIR="{self.home}"\nCURL_OPTS="--cacert {self.stack.root_pem}"\n'
-                      f'WELLKNOWN="{self.webroot()}/.well-known/acme-challenge"\nCONTACT_EMAIL=a@example.org\n')
+            out.write(guide.block("dehydrated", "sh", "config", directory=self.directory(), root=self.stack.root_pem, more=places))
 
         def dehydrated(*arguments):
             self.run_client("dehydrated", "-f", f"{self.home}/config", *arguments)
@@ -222,14 +226,14 @@ class Clients(ClientTest):
             self.assertEqual(len(found), 1)
             return os.path.realpath(found[0])
 
-        dehydrated("--register", "--accept-terms")
-        dehydrated("-c", "-d", " ".join(names))
+        self.typed("dehydrated", "obtain", names, ("-f", f"{self.home}/config"), places)
         self.assertChain(current("fullchain"), *names)
         first = current("cert")
         self.time_passes()
         dehydrated("-c", "-x", "-d", " ".join(names))
         self.assertRenewed(first, current("fullchain"), *names)
-        for leaf in (first, current("cert")):
-            copy = self.kept(leaf)
-            dehydrated("--revoke", leaf)
+        copies = [self.kept(leaf) for leaf in (first, current("cert"))]
+        dehydrated("--revoke", first)
+        self.typed("dehydrated", "revoke", names, ("-f", f"{self.home}/config"), places)
+        for copy in copies:
             self.assertRevoked(copy, "unspecified")

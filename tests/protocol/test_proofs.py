@@ -549,31 +549,28 @@ class RealClients(ClientTest):
         os.chmod(path, 0o755)
         return path
 
-    def lego(self, *arguments):
-        self.run_client("lego", "--server", self.directory(), "--accept-tos", "--email", "a@example.org", "--path", f"{self.home}/lego",
-                        *arguments, "run", LEGO_CA_CERTIFICATES=self.stack.root_pem,
-                        EXEC_PATH=self.script(f'[ "$1" = present ] && echo "$3" >>"{self.names.folder}/${{2%.}}"\nexit 0\n'))
+    def lego(self, how, names, *ours):
+        hook = self.script(f'[ "$1" = present ] && echo "$3" >>"{self.names.folder}/${{2%.}}"\nexit 0\n')
+        if how == "dns":
+            ours = (*ours, "--dns.resolvers", f"127.0.0.1:{self.names.port}")
+        self.typed("lego", how, names, ours, [("/etc/lego-publish", hook), ("/etc/lego", f"{self.home}/lego")])
+        return f"{self.home}/lego/certificates/{names[0]}.crt"
 
     def test_lego_by_dns(self):
         names = ("lego-dns.test", "*.lego-dns.test")
-        self.lego("--domains", names[0], "--domains", names[1], "--dns", "exec", "--dns.disable-cp",
-                  "--dns.resolvers", f"127.0.0.1:{self.names.port}")
-        self.assertChain(f"{self.home}/lego/certificates/lego-dns.test.crt", *names)
+        self.assertChain(self.lego("dns", names), *names)
         self.assertProvedBy("dns-01", *names)
 
     def test_lego_by_tls(self):
         names = ("lego-tls-1.good.test", "lego-tls-2.good.test")
-        self.lego("--domains", names[0], "--domains", names[1], "--tls", "--tls.port", f"127.0.0.1:{self.tls_port}")
-        self.assertChain(f"{self.home}/lego/certificates/{names[0]}.crt", *names)
+        self.assertChain(self.lego("tls", names, "--tls.port", f"127.0.0.1:{self.tls_port}"), *names)
         self.assertProvedBy("tls-alpn-01", *names)
 
     def test_lego_with_rsa4096(self):
         """Both the account's key and the certificate's."""
-        name = "lego-rsa4096.test"
-        self.lego("--key-type", "rsa4096", "--domains", name, "--dns", "exec", "--dns.disable-cp",
-                  "--dns.resolvers", f"127.0.0.1:{self.names.port}")
-        path = f"{self.home}/lego/certificates/{name}.crt"
-        self.assertChain(path, name)
+        names = ("lego-rsa4096.test", "lego-rsa4096-2.test")
+        path = self.lego("dns", names, "--key-type", "rsa4096")
+        self.assertChain(path, *names)
         self.assertEqual(self.account_key(path), "RSA-4096")
         with open(path, "rb") as source:
             self.assertEqual(x509.load_pem_x509_certificate(source.read()).public_key().key_size, 4096)
@@ -589,14 +586,14 @@ class RealClients(ClientTest):
     def test_lego_takes_an_address_for_a_name(self):
         """lego 4.9 sends it with type dns; what it is told says so. Addresses by a client that knows them: TlsAlpn."""
         with self.assertRaises(AssertionError) as failed:
-            self.lego("--domains", "127.0.0.1", "--http", "--http.port", f"127.0.0.1:{shared()[2]}")
+            self.lego("http", ("127.0.0.1", "lego-address.good.test"), "--http.port", f"127.0.0.1:{shared()[2]}")
         self.assertIn("urn:ietf:params:acme:error:rejectedIdentifier", str(failed.exception))
 
     def test_certbot_by_dns(self):
         names = ("certbot-dns.test", "*.certbot-dns.test")
         hook = self.script(f'echo "$CERTBOT_VALIDATION" >>"{self.names.folder}/_acme-challenge.$CERTBOT_DOMAIN"\n')
-        self.certbot("certonly", "--manual", "--preferred-challenges", "dns", "--manual-auth-hook", hook, "--agree-tos", "-m", "a@example.org",
-                     "-d", names[0], "-d", names[1])
+        self.typed("certbot", "dns", names, ("--config-dir", f"{self.home}/config", "--work-dir", f"{self.home}/work", "--logs-dir",
+                                             f"{self.home}/logs", "--non-interactive"), [("/etc/letsencrypt/publish-txt", hook)])
         self.assertChain(f"{self.home}/config/live/{names[0]}/fullchain.pem", *names)
         self.assertProvedBy("dns-01", *names)
 
