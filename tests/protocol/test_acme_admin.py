@@ -575,16 +575,7 @@ class EabClients(ClientTest):
         cls.stack.sql(WORLD)
 
     def made(self):
-        """By the API, as an operator would."""
-        environment = {"PATH": "/usr/bin:/bin"}
-        with open(f"{self.stack.dir}/certctl.env", encoding="utf-8") as lines:
-            environment.update(line.rstrip("\n").split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-        key = subprocess.run([f"{self.stack.dir}/bin/certctl-admin", "key", "new", "--admin"], env=environment, stdout=subprocess.PIPE, text=True,
-                             check=True).stdout.strip()
-        answer = self.client(register=False).raw("POST", "/api/v1/acme/eab-keys", json.dumps({"profile_id": self.profile, "owner_id": "o-eab"}),
-                                                 {"Authorization": f"Bearer {key}"})
-        self.assertEqual(answer.status, 201, answer)
-        return answer.json
+        return self.eab_key(profile_id=self.profile, owner_id="o-eab")
 
     def fails(self, *command, **environment):
         done = subprocess.run(command, cwd=self.home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=180, check=False,

@@ -94,6 +94,18 @@ class ClientTest(ProtocolTest):
         jwk = json.loads(base64.b64decode("".join(line[0] for line in lines[1:-1])))
         return jwk.get("crv") or f"RSA-{len(b64u_bytes(jwk['n'])) * 8}"
 
+    def eab_key(self, **body):
+        """By the API, as an operator would."""
+        environment = {"PATH": "/usr/bin:/bin"}
+        with open(f"{self.stack.dir}/certctl.env", encoding="utf-8") as lines:
+            environment.update(line.rstrip("\n").split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+        key = subprocess.run([f"{self.stack.dir}/bin/certctl-admin", "key", "new", "--admin"], env=environment, stdout=subprocess.PIPE, text=True,
+                             check=True).stdout.strip()
+        answer = self.client(register=False).raw("POST", "/api/v1/acme/eab-keys", json.dumps(body),
+                                                 {"Authorization": f"Bearer {key}"})
+        self.assertEqual(answer.status, 201, answer)
+        return answer.json
+
     @property
     def our_root_alone(self):
         """uacme trusts the system's store alone; for it, and in a mount namespace, that is our root."""

@@ -67,6 +67,19 @@ class WebServerTest(ClientTest):
     def words(self, *sites):
         return {"directory": self.directory(), "root": self.stack.root_pem, "sites": sites}
 
+    def bound(self, path, made):
+        """The certificate's account used this key."""
+        self.assertEqual(self.stack.value(f"SELECT eab_kid FROM acme_accounts WHERE account_id = '{self.account(path)}'"), made["kid"])
+
+    def key(self):
+        """Of a profile that wants a binding, in trust mode."""
+        self.profile = "prof-web-eab"
+        self.stack.sql("INSERT INTO certificate_profiles (id, name, issuer_id) VALUES ('prof-web-eab', 'Bound web servers', 'iss-local') "
+                       "ON CONFLICT DO NOTHING; INSERT INTO acme_profile_settings (profile_id, settings) VALUES "
+                       "('prof-web-eab', '{\"eab_required\":true}') ON CONFLICT DO NOTHING")
+        made = self.eab_key(profile_id=self.profile)
+        return made, {"key_id": made["kid"], "mac_key": made["hmac_key"]}
+
     def served(self, name):
         """Serial number of what the server shows for this name to a client that trusts our root alone, or None."""
         context = ssl.create_default_context(cafile=self.stack.root_pem)
@@ -150,9 +163,9 @@ class Caddy(WebServerTest):
                               stderr=subprocess.PIPE, text=True, check=False, env={**os.environ, "HOME": self.home})
         return json.loads(done.stdout) if done.returncode == 0 else done.stderr
 
-    def configured(self, *names, block="", change=None):
+    def configured(self, *names, block="", change=None, **key):
         """The configuration in JSON: the guide's with what a server beside others on loopback needs."""
-        text = guide.block("caddy", "caddyfile", block, **self.words(*names))
+        text = guide.block("caddy", "caddyfile", block, **self.words(*names), **key)
         ours = ["admin off", f"http_port {self.port}", f"https_port {self.tls_port}", "default_bind 127.0.0.1", "skip_install_trust"]
         text = text if text.startswith("{\n") else "{\n}\n" + text
         made = self.adapt(self.caddyfile("{\n    " + "\n    ".join(ours) + text[1:]))
@@ -167,8 +180,8 @@ class Caddy(WebServerTest):
         """Caddy has a certificate for each site."""
         return [(path, (name,)) for name in names for path in glob.glob(f"{self.home}/data/caddy/certificates/*/{name}/{name}.crt")]
 
-    def obtain(self, *names, block=""):
-        self.begin("caddy", "run", "--config", self.configured(*names, block=block))
+    def obtain(self, *names, block="", **key):
+        self.begin("caddy", "run", "--config", self.configured(*names, block=block, **key))
         self.wait(lambda: len(self.files(*names)) == len(names), "Caddy has its certificates")
 
     def renew(self, *names):
@@ -206,12 +219,17 @@ class Caddy(WebServerTest):
         (path, _), = self.files(name)
         self.assertChain(path, name)
 
+    def test_a_profile_that_wants_a_binding(self):
+        name = "caddy-eab.good.test"
+        made, key = self.key()
+        self.obtain(name, block="eab", **key)
+        (path, _), = self.files(name)
+        self.assertChain(path, name)
+        self.bound(path, made)
+
     def test_what_the_guide_says_of_syntax(self):
-        words = self.words("caddy-eab.good.test")
-        made = self.adapt(self.caddyfile(guide.block("caddy", "caddyfile", "eab", key_id="the-id", mac_key="c2VjcmV0", **words)))
-        issuer, = made["apps"]["tls"]["automation"]["policies"][0]["issuers"]
-        self.assertEqual(issuer["external_account"], {"key_id": "the-id", "mac_key": "c2VjcmV0"})
-        self.assertIn("unknown subdirective: acme_ca", self.adapt(self.caddyfile(guide.block("caddy", "caddyfile", "refused", **words))))
+        text = guide.block("caddy", "caddyfile", "refused", **self.words("caddy-refused.good.test"))
+        self.assertIn("unknown subdirective: acme_ca", self.adapt(self.caddyfile(text)))
 
 
 @unittest.skipUnless(os.path.exists(f"{MODULES}/mod_md.so"), "no mod_md in the installed apache2-bin")
@@ -252,8 +270,8 @@ class ModMd(WebServerTest):
         self.server.send_signal(signal.SIGUSR1)
         self.wait(lambda: os.path.exists(self.files(*names)[0][0]) and not self.came(names[0]), "mod_md uses it")
 
-    def obtain(self, *names):
-        path = self.configured(*names)
+    def obtain(self, *names, more=""):
+        path = self.configured(*names, more=more)
         self.run_client("/usr/sbin/apache2", "-t", "-f", path)
         self.begin("/usr/sbin/apache2", "-DFOREGROUND", "-f", path)
         self.taken(*names)
@@ -273,9 +291,13 @@ class ModMd(WebServerTest):
     def test_trusted(self):
         self.life(None, "md-trust-1.good.test", "md-trust-2.good.test")
 
-    def test_the_guides_account_binding_is_understood(self):
-        line = guide.block("apache-mod_md", "apache", "eab", key_id="the-id", mac_key="c2VjcmV0")
-        self.run_client("/usr/sbin/apache2", "-t", "-f", self.configured("md-eab.good.test", "md-eab-2.good.test", more=line))
+    def test_a_profile_that_wants_a_binding(self):
+        names = ("md-eab-1.good.test", "md-eab-2.good.test")
+        made, key = self.key()
+        self.obtain(*names, more=guide.block("apache-mod_md", "apache", "eab", **key))
+        (path, _), = self.files(*names)
+        self.assertChain(path, *names)
+        self.bound(path, made)
 
 
 del WebServerTest, ClientTest
