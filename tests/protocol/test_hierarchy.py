@@ -1,6 +1,7 @@
 """The local issuer in its three modes, and what happens to CAs: made, certified elsewhere, rotated, retired (04 sections 3 and 5)."""
 import atexit
 import datetime
+import http.client
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import urllib.request
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import NameOID
 
 from acme_client import csr
@@ -237,6 +239,27 @@ class HierarchyTest(ProtocolTest):
 class Single(HierarchyTest):
     """One CA that signs leaves itself."""
 
+    def answered(self, leaf, ca_id, status):
+        """Under the issuer's name, by the responder of the key that signed it and by no other."""
+        ca = self.certificate_of(ca_id)
+        body = ocsp.OCSPRequestBuilder().add_certificate(leaf, ca, hashes.SHA256()).build().public_bytes(serialization.Encoding.DER)
+        seen = []
+
+        def said():
+            wire = http.client.HTTPConnection("localhost", self.stack.http_port, timeout=20)
+            try:
+                wire.request("POST", "/.well-known/pki/ocsp/iss-single", body, {"Content-Type": "application/ocsp-request"})
+                seen.append(ocsp.load_der_ocsp_response(wire.getresponse().read()))
+            finally:
+                wire.close()
+            return seen[-1].response_status == ocsp.OCSPResponseStatus.SUCCESSFUL and seen[-1].certificate_status == status
+        self.stack.wait(said, 60, f"OCSP says {status}")
+        responder = seen[-1].certificates[0]
+        self.assertEqual(seen[-1].serial_number, leaf.serial_number)
+        self.assertEqual(self.stack.sql(f"SELECT ca_id FROM ocsp_responders WHERE cert_serial = '{responder.serial_number:x}'"), [[ca_id]])
+        ca.public_key().verify(responder.signature, responder.tbs_certificate_bytes, ec.ECDSA(responder.signature_hash_algorithm))
+        responder.public_key().verify(seen[-1].signature, seen[-1].tbs_response_bytes, ec.ECDSA(seen[-1].signature_hash_algorithm))
+
     def test_1_self_signed_and_rotated(self):
         request = self.done("self-signed", "--issuer=iss-single", "--cn=Single CA", "--organization=Example")
         self.assertEqual(self.audit(request), ["ca_bootstrap"])
@@ -264,11 +287,15 @@ class Single(HierarchyTest):
         # The old leaf and a new one both verify, each below its own CA, and both are revoked by their own.
         self.verify(chain, self.chain_of(first))
         new = x509.load_pem_x509_certificate(split(acme.obtain("c.single.example.org")[0])[0].encode())
+        self.answered(leaf, first, ocsp.OCSPCertStatus.GOOD)
+        self.answered(new, second, ocsp.OCSPCertStatus.GOOD)
         self.assertEqual(acme.revoke(new.public_bytes(serialization.Encoding.DER), 4).status, 200)
         self.stack.wait(lambda: self.crl(second).get_revoked_certificate_by_serial_number(new.serial_number), 60, "the new serial on the new CA's list")
         self.assertIsNone(self.crl(first).get_revoked_certificate_by_serial_number(new.serial_number))
+        self.answered(new, second, ocsp.OCSPCertStatus.REVOKED)
         # The old key still answers for what it signed.
         self.assertEqual(acme.revoke(leaf.public_bytes(serialization.Encoding.DER), 4).status, 200)
+        self.answered(leaf, first, ocsp.OCSPCertStatus.REVOKED)
         self.stack.wait(lambda: self.crl(first).get_revoked_certificate_by_serial_number(leaf.serial_number), 30, "the serial on its own CA's list")
         self.assertIsNone(self.crl(second).get_revoked_certificate_by_serial_number(leaf.serial_number))
         self.assertTrue(self.crl(first).is_signature_valid(ca.public_key()))
