@@ -131,6 +131,8 @@ class Customer:
             order = self.acme.finalize(order.json, der)
             if self.unfit(order, 200):
                 return
+        if order.json["status"] == "processing":
+            return  # a job issues it: asked again with the next step
         if order.json["status"] != "valid":
             self.wrong.append(order)
             self.open = None

@@ -40,6 +40,8 @@ def record_has_certificate(world):
         if lines[number(version["serial"])] != [version["sha256"]]:
             yield f"record {version['id']} is not signed once in the log"
     for managed in world.managed:
+        if managed["status"] in ("Pending", "Failed") and managed["current_version_id"] is None:
+            continue  # its order's rules judge it
         version = versions.get(managed["current_version_id"])
         if not version or version["certificate_id"] != managed["id"]:
             yield f"certificate {managed['id']} has no version"
@@ -78,7 +80,8 @@ def serial_is_once(world):
 
 def order_has_one_certificate(world):
     """No order with two certificates; a valid one has exactly one, an open one none, each with its audit row."""
-    made = collections.Counter(m["name"].removeprefix("acme-") for m in world.managed if m["name"].startswith("acme-"))
+    made = collections.Counter(m["name"].removeprefix("acme-") for m in world.managed
+                               if m["name"].startswith("acme-") and m["status"] not in ("Pending", "Failed"))
     audits = collections.Counter(a["resource_id"] for a in world.audits)
     versions = {v["id"]: v["certificate_id"] for v in world.versions}
     for order in world.orders:
@@ -98,6 +101,29 @@ def order_has_one_certificate(world):
     for order, certificates in told.items():
         if len(certificates - {None}) > 1:
             yield f"clients were told several certificates of order {order}"
+
+
+def order_under_way_is_not_lost(world):
+    """An order in processing has one certificate that waits, and somebody who goes on with it: a job that is not over, or
+    acme-finalize, which has the CSR. No other order has a certificate that waits, none has a second job, and one whose
+    job issued is valid."""
+    waiting = collections.Counter(m["name"].removeprefix("acme-") for m in world.managed if m["status"] == "Pending")
+    jobs = {job["id"]: job for job in world.jobs}
+    versions = collections.Counter(v["certificate_id"] for v in world.versions)
+    for order in world.orders:
+        under_way = order["status"] == "processing"
+        if waiting[order["id"]] != int(under_way):
+            yield f"order {order['id']} is {order['status']} with {waiting[order['id']]} certificates that wait"
+        job = jobs.get(order["job_id"])
+        if under_way and not (order["csr"] if job is None else not job["over"]):
+            yield f"order {order['id']} is in processing, and nobody goes on with it"
+        if job and job["status"] == "Completed" and order["status"] != "valid":
+            yield f"the job of order {order['id']} is done, and the order {order['status']}"
+    for job in world.jobs:
+        if job["status"] == "Completed" and job["type"] == "Issuance" and versions[job["certificate_id"]] != 1:
+            yield f"job {job['id']} is done with {versions[job['certificate_id']]} versions"
+    for name in repeated(job["certificate_id"] for job in world.jobs if job["type"] == "Issuance"):
+        yield f"certificate {name} has two jobs"
 
 
 def answer_lasts(world):
@@ -194,7 +220,7 @@ def crl_number_is_once(world):
         yield f"two lists were signed for {pair}"
 
 
-RULES = (certificate_has_record, record_has_certificate, serial_is_once, order_has_one_certificate, answer_lasts,
+RULES = (certificate_has_record, record_has_certificate, serial_is_once, order_has_one_certificate, order_under_way_is_not_lost, answer_lasts,
          nonce_is_once, signature_is_accounted, log_is_a_chain, crl_is_whole, crl_number_is_once)
 
 

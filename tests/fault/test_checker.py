@@ -69,12 +69,17 @@ class Checker(unittest.TestCase):
             world.versions.append({"id": f"cv-{at}", "certificate_id": f"mc-{at}", "serial": serial, "sha256": self.digests[at],
                                    "ca_id": "ca", "pem_chain": leaf.public_bytes(Encoding.PEM).decode()})
             world.managed.append({"id": f"mc-{at}", "name": f"acme-{order}", "status": "Active", "current_version_id": f"cv-{at}"})
-            world.orders.append({"id": order, "status": "valid", "certificate_id": f"mc-{at}", "certificate_version_id": f"cv-{at}"})
+            world.orders.append({"id": order, "status": "valid", "certificate_id": f"mc-{at}", "certificate_version_id": f"cv-{at}",
+                                 "job_id": None, "csr": True})
             world.audits.append({"action": "acme_order_finalized", "resource_id": order})
             world.events += [self.answer(f"nonce-{at}"), {"kind": "order", "order": order, "status": "valid", "certificate": f"mc-{at}"},
                              {"kind": "held", "order": order, "certificate": f"mc-{at}", "serial": serial, "sha256": self.digests[at]}]
             self.entries.append(sign_leaf(leaf.serial_number, self.digests[at]))
-        world.orders.append({"id": "order-2", "status": "ready", "certificate_id": None, "certificate_version_id": None})
+        world.orders.append({"id": "order-2", "status": "ready", "certificate_id": None, "certificate_version_id": None, "job_id": None, "csr": False})
+        for name, job in (("order-3", None), ("order-4", "job-4")):  # CAA is looked at; the queue has it
+            world.orders.append({"id": name, "status": "processing", "certificate_id": None, "certificate_version_id": None, "job_id": job, "csr": True})
+            world.managed.append({"id": f"mc-{name}", "name": f"acme-{name}", "status": "Pending", "current_version_id": None})
+        world.jobs = [{"id": "job-4", "certificate_id": "mc-order-4", "status": "Running", "over": False, "type": "Issuance"}]
         world.revocations = [{"serial": "12", "source": "request", "ca_id": "ca", "certificate_id": "mc-1", "entry": "30"},
                              {"serial": "13", "source": "discarded", "ca_id": "ca", "certificate_id": None, "entry": "30"}]
         world.events.append({"kind": "revoked", "serial": "12"})
@@ -166,6 +171,30 @@ class Checker(unittest.TestCase):
         self.world.orders.pop(0)
         self.world.events = [e for e in self.world.events if e["kind"] != "order"]
         self.told_by("order_has_one_certificate")
+
+    def test_an_order_that_nobody_goes_on_with(self):
+        self.world.jobs[0].update(status="Failed", over=True)
+        self.told_by("order_under_way_is_not_lost")
+
+    def test_an_order_that_lost_its_csr(self):
+        self.world.orders[3]["csr"] = False
+        self.told_by("order_under_way_is_not_lost")
+
+    def test_an_order_that_lost_its_certificate(self):
+        self.world.managed = [m for m in self.world.managed if m["name"] != "acme-order-3"]
+        self.told_by("order_under_way_is_not_lost")
+
+    def test_a_certificate_that_waits_for_a_dead_order(self):
+        self.world.orders[3]["status"] = "invalid"
+        self.told_by("order_under_way_is_not_lost")
+
+    def test_a_job_that_is_done_without_a_version(self):
+        self.world.jobs[0].update(status="Completed", over=True)
+        self.told_by("order_under_way_is_not_lost")
+
+    def test_two_jobs_of_one_order(self):
+        self.world.jobs.append({**self.world.jobs[0], "id": "job-5"})
+        self.told_by("order_under_way_is_not_lost")
 
     def test_an_order_that_was_told_and_is_gone(self):
         self.world.events.append({"kind": "order", "order": "order-9", "status": "ready", "certificate": None})

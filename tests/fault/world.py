@@ -11,7 +11,8 @@ TABLES = {
     "managed": "SELECT id, name, status, current_version_id FROM managed_certificates",
     "revocations": "SELECT serial_number AS serial, source, ca_id, certificate_id, encode(crl_entry_der, 'hex') AS entry "
                    "FROM certificate_revocations",
-    "orders": "SELECT order_id AS id, status, certificate_id, certificate_version_id FROM acme_orders",
+    "orders": "SELECT order_id AS id, status, certificate_id, certificate_version_id, job_id, csr_pem IS NOT NULL AS csr FROM acme_orders",
+    "jobs": "SELECT id, certificate_id, status, completed_at IS NOT NULL AS over, type FROM jobs",
     "audits": "SELECT action, resource_id FROM audit_events WHERE action = 'acme_order_finalized'",
     "cas": "SELECT id, crl_number, encode(cert_der, 'hex') AS der FROM ca_instances",
     "crls": "SELECT ca_id, crl_number, encode(crl_der, 'hex') AS der FROM crl_cache WHERE kind = 'full'",
@@ -27,6 +28,7 @@ class World:
     managed: list = field(default_factory=list)
     revocations: list = field(default_factory=list)
     orders: list = field(default_factory=list)
+    jobs: list = field(default_factory=list)
     audits: list = field(default_factory=list)
     cas: list = field(default_factory=list)
     crls: list = field(default_factory=list)
