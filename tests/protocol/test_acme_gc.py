@@ -67,6 +67,36 @@ class Collected(test_challenge.Success.__base__):
         self.collect()  # the second run changes nothing
         self.assertEqual(self.audits(), before)
 
+    TABLES = ("acme_orders", "acme_authorizations", "acme_order_authorizations", "acme_challenges", "acme_validation_results", "acme_nonce_keys")
+
+    def all_rows(self):
+        """A digest of each table of ACME, and how many audit rows it wrote."""
+        digests = ", ".join(f"(SELECT md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), '')) FROM {table} t)" for table in self.TABLES)
+        return self.stack.sql(f"SELECT {digests}, (SELECT count(*) FROM audit_events WHERE action = 'acme_gc_swept')")
+
+    def test_twice_in_a_row(self):
+        """Done means 25 of 01: the second run changes nothing, orphans are gone, the audit log verifies."""
+        acme = self.client()
+        account = acme.kid.rsplit("/", 1)[1]
+        order = acme.order("orphans.good.test")
+        name = self.age(order)
+        authz = order.json["authorizations"][0].rsplit("/", 1)[1]
+        self.age(authz, "acme_authorizations", "authz_id")
+        self.stack.sql(f"""
+            INSERT INTO acme_challenges (challenge_id, authz_id, account_id, type, status) VALUES ('gc-orphan', '{authz}', '{account}', 'http-01', 'invalid');
+            INSERT INTO acme_validation_results (challenge_id, attempt, perspective, ok) VALUES ('gc-orphan', 1, 'elsewhere', false)""")
+        self.collect()
+        self.stack.sql(f"UPDATE acme_orders SET expires_at = now() - interval '91 days' WHERE order_id = '{name}'")
+        self.collect()
+        left = (f"SELECT (SELECT count(*) FROM acme_orders WHERE order_id = '{name}'), (SELECT count(*) FROM acme_authorizations WHERE authz_id = '{authz}'), "
+                "(SELECT count(*) FROM acme_challenges WHERE challenge_id = 'gc-orphan'), "
+                "(SELECT count(*) FROM acme_validation_results WHERE challenge_id = 'gc-orphan')")
+        self.assertEqual(self.stack.sql(left), [["0", "0", "0", "0"]])
+        before = self.all_rows()
+        self.collect()
+        self.assertEqual(self.all_rows(), before)
+        self.assertEqual(self.stack.value("SELECT first_break_pos FROM audit_events_verify_chain()"), "-1")
+
     def test_old_orders_go_and_certificates_stay(self):
         acme = self.client()
         names = ["gone.good.test", "kept.good.test", "long.good.test"]

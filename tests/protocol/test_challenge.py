@@ -348,7 +348,7 @@ class Hostile(ChallengeTest):
         self.assertEqual(self.web.traps["::1"], [])
 
 
-class Crowd(ChallengeTest):
+class CrowdTest(ChallengeTest):
 
     def job(self, *arguments):
         """A second acme-validate, as if on another host: with a runtime directory of its own."""
@@ -368,13 +368,15 @@ class Crowd(ChallengeTest):
         self.addCleanup(process.terminate)
         return process
 
-    def test_fifty_orders_of_five_names_by_two_instances(self):
-        self.job("--linger=50s", "--force")
+    def drive(self, count, instances, label="crowd"):
+        """So many orders of five names, answered at once by five accounts; beside the stack's own so many more acme-validate."""
+        for _ in range(instances - 1):
+            self.job("--linger=5m", "--force")
         clients = [self.client() for _ in range(5)]
         orders = []
-        for i in range(50):
+        for i in range(count):
             acme = clients[i % 5]
-            orders.append((acme, acme.order(*[f"crowd-{i}-{n}.good.test" for n in range(5)])))
+            orders.append((acme, acme.order(*[f"{label}-{i}-{n}.good.test" for n in range(5)])))
         answers = []
         for acme, order in orders:
             for authz in self.authz(acme, order.json):
@@ -396,13 +398,19 @@ class Crowd(ChallengeTest):
             thread.join()
         self.assertEqual(wrong, [])
         for acme, order in orders:
-            self.assertEqual(self.settled(acme, order.headers["Location"])["status"], "ready")
+            self.assertEqual(self.settled(acme, order.headers["Location"], seconds=120)["status"], "ready")
         self.assertEqual(self.stack.value("SELECT count(*) FROM acme_challenges WHERE status = 'processing'"), "0")
-        twice = {host: hits for host, hits in self.web.hits.items() if host.startswith("crowd-") and hits != 1}
+        twice = {host: hits for host, hits in self.web.hits.items() if host.startswith(f"{label}-") and hits != 1}
         self.assertEqual(twice, {})
         rows = self.stack.sql("SELECT count(*), count(DISTINCT resource_id) FROM audit_events WHERE action = 'acme_challenge_completed' "
-                              "AND details::text LIKE '%crowd-%'")
-        self.assertEqual(rows, [["50", "50"]])
+                              f"AND details::text LIKE '%\"{label}-%'")
+        self.assertEqual(rows, [[str(count), str(count)]])
+
+
+class Crowd(CrowdTest):
+
+    def test_fifty_orders_of_five_names_by_two_instances(self):
+        self.drive(50, 2)
 
     def test_killed_in_the_middle_it_is_finished_later_and_once(self):
         came, go = threading.Event(), threading.Event()
@@ -452,6 +460,63 @@ class Crowd(ChallengeTest):
             os.kill(pid, signal.SIGTERM)
         self.assertEqual(self.settled(acme, order.headers["Location"])["status"], "ready")
         self.assertEqual(self.web.hits["stopped.good.test"], 1)
+
+
+class Queue(ChallengeTest):
+    """Accounts take turns (01 section 11.2): the thousands of one keep nobody waiting, whatever the order of arrival."""
+
+    PENDING = int(os.environ.get("CERTCTL_TEST_PENDING", "400"))  # 10,000 for doc/performance.md
+    HOST = "thousands.good.test"
+
+    def fill(self, acme, first, last):
+        """Challenges of this account that wait for their validation; the web server proves them all by one token."""
+        account, token = acme.kid.rsplit("/", 1)[1], "thousands-of-" + acme.key.thumbprint()[:16]
+        self.web.proofs[token] = f"{token}.{acme.key.thumbprint()}"
+        rows = f"generate_series({first}, {last}) i"
+        name = f"'{acme.key.thumbprint()[:12]}-' || i"
+        self.stack.sql(f"""
+            INSERT INTO acme_orders (order_id, account_id, identifiers, status, expires_at, profile_id, auth_mode)
+            SELECT 'queue-o-' || {name}, '{account}', '[]', 'pending', now() + interval '1 day', 'prof-proof', 'challenge' FROM {rows};
+            INSERT INTO acme_authorizations (authz_id, order_id, identifier, status, expires_at, token, account_id)
+            SELECT 'queue-z-' || {name}, 'queue-o-' || {name}, '{{"type":"dns","value":"{self.HOST}"}}', 'pending', now() + interval '1 day',
+                   '{token}', '{account}' FROM {rows};
+            INSERT INTO acme_order_authorizations SELECT 'queue-o-' || {name}, 'queue-z-' || {name}, 1 FROM {rows};
+            INSERT INTO acme_challenges (challenge_id, authz_id, account_id, type, status, token, thumbprint, next_attempt_at, account_url)
+            SELECT 'queue-c-' || {name}, 'queue-z-' || {name}, '{account}', 'http-01', 'processing', '{token}', '{acme.key.thumbprint()}',
+                   now(), '{acme.kid}' FROM {rows}""")
+
+    def count(self, acme, status):
+        return int(self.stack.value(f"SELECT count(*) FROM acme_challenges WHERE account_id = '{acme.kid.rsplit('/', 1)[1]}' AND status = '{status}'"))
+
+    def test_one_order_among_thousands(self):
+        """The targets of the many say nothing until the few are done: who waited for them would wait for ever."""
+        crowd, lone, late = self.client(), self.client(), self.client()
+        goes = threading.Event()
+
+        def hold(connection, path):
+            goes.wait(60)
+            self.web.prove(connection, path)
+        self.web.behaviours[self.HOST] = hold
+        self.addCleanup(goes.set)
+        self.fill(crowd, 1, self.PENDING // 2)
+        self.stack.wait(lambda: self.web.hits.get(self.HOST, 0) > 0, 60, "the many are under way")
+        self.ready(lone, "lone.good.test")  # behind the first half
+        self.fill(crowd, self.PENDING // 2 + 1, self.PENDING)
+        self.ready(late, "late-1.good.test", "late-2.good.test")  # behind all
+        self.assertEqual(self.count(crowd, "valid"), 0)
+        self.assertGreater(self.count(crowd, "processing"), self.PENDING // 2)
+        began, held = time.monotonic(), self.count(crowd, "processing")
+        del self.web.behaviours[self.HOST]
+        goes.set()
+        self.stack.wait(lambda: self.count(crowd, "processing") == 0, 60 + self.PENDING / 10, "they drain")
+        took = time.monotonic() - began
+        print(f"     {held} pending validations drained in {took:.1f} s, {held / took:.0f} a second", flush=True)
+        # What was held past its time may have failed; nothing else does.
+        self.assertEqual(self.stack.value(f"SELECT count(*) FROM acme_challenges WHERE account_id = '{crowd.kid.rsplit('/', 1)[1]}' "
+                                          "AND status = 'invalid' AND error->>'type' NOT LIKE '%:connection'"), "0")
+        self.assertEqual(self.stack.value(f"SELECT count(*) FROM acme_orders o JOIN acme_challenges c ON c.authz_id = replace(o.order_id, 'queue-o-', 'queue-z-') "
+                                          f"WHERE o.account_id = '{crowd.kid.rsplit('/', 1)[1]}' AND "
+                                          "(o.status, c.status) NOT IN (('ready', 'valid'), ('invalid', 'invalid'))"), "0")
 
 
 class RealClients(Clients):

@@ -71,6 +71,20 @@ class ProofTest(ChallengeTest):
         return answer
 
 
+    def stale(self, acme, *names):
+        """An order that is ready, the CAA of whose first name was looked at 8 hours ago."""
+        order = acme.order(*names)
+        self.by_dns(acme, order.json)
+        ready = self.settled(acme, order.headers["Location"], seconds=60)
+        self.assertEqual(ready["status"], "ready", ready)
+        authz = ready["authorizations"][0].rsplit("/", 1)[1]
+        self.stack.sql(f"UPDATE acme_authorizations SET caa_checked_at = now() - interval '8 hours' WHERE authz_id = '{authz}'")
+        return ready, order.headers["Location"], csr(ec.generate_private_key(ec.SECP256R1()), names)
+
+    def of_order(self, order, what):
+        return self.stack.value(what.format(order["finalize"].split("/")[-2]))
+
+
 class Dns(ProofTest):
 
     def client(self, profile="prof-proof-all", key=None, register=True):
@@ -211,6 +225,147 @@ class Dns(ProofTest):
         self.assertEqual(self.settled(acme, order.headers["Location"])["status"], "ready")
         self.assertEqual(self.stack.value("SELECT count(*) FROM audit_events WHERE action = 'acme_challenge_completed' "
                                           f"AND resource_id = '{order.headers['Location'].rsplit('/', 1)[1]}'"), "1")
+
+
+class Killed(ProofTest):
+    """Done means 12 of 01: kill -9 of the jobs at each step of validation and of section 10.3. The order is not lost, nothing is made
+    twice. http-01 is in test_challenge.Crowd, dns-01 in Dns, job-processor in test_approvals.Races, the responder below and in
+    tests/fault/test_seams.py, which kills it at each of its calls."""
+
+    seconds = 20
+
+    def client(self, profile="prof-proof-all", key=None, register=True):
+        return super().client(profile, key, register)
+
+    def mute_once(self):
+        """What a DNS table may hold: no answer until it speaks; and the two events."""
+        asked, speaks = threading.Event(), threading.Event()
+
+        def entry(_):
+            asked.set()
+            return [] if speaks.is_set() else None
+        return entry, asked, speaks
+
+    def one_of_all(self, url):
+        """One certificate, one version, one audit row, one job at most."""
+        order = url.rsplit("/", 1)[1]
+        self.assertEqual(self.stack.sql(
+            f"SELECT (SELECT count(*) FROM managed_certificates WHERE name = 'acme-{order}'), "
+            f"(SELECT count(*) FROM certificate_versions v JOIN managed_certificates m ON m.id = v.certificate_id WHERE m.name = 'acme-{order}'), "
+            f"(SELECT count(*) FROM audit_events WHERE resource_id = '{order}' AND action = 'acme_order_finalized'), "
+            f"(SELECT count(*) < 2 FROM jobs j JOIN managed_certificates m ON m.id = j.certificate_id WHERE m.name = 'acme-{order}')"),
+            [["1", "1", "1", "t"]])
+
+    def completed_once(self, url):
+        self.assertEqual(self.stack.value("SELECT count(*) FROM audit_events WHERE action = 'acme_challenge_completed' "
+                                          f"AND resource_id = '{url.rsplit('/', 1)[1]}'"), "1")
+
+    def test_in_a_handshake_of_tls_alpn(self):
+        tls = targets.Tls(self.tls_port)
+        self.addCleanup(tls.close)
+        acme = self.client("prof-proof-tls")
+        order = acme.order("killed-alpn.good.test")
+        challenge = self.challenge(self.authz(acme, order.json)[0], "tls-alpn-01")
+        tls.shows["killed-alpn.good.test"] = (targets.alpn_certificate([dns("killed-alpn.good.test")], self.key_authorization(acme, challenge)),
+                                              ["acme-tls/1"])
+        came, goes = threading.Event(), threading.Event()
+
+        def mute(_):
+            came.set()
+            goes.wait(60)
+        tls.behaviour = mute
+        self.respond(acme, challenge)
+        self.assertTrue(came.wait(60))
+        self.stack.kill("certctl-job-acme-validate")
+        tls.behaviour = None
+        goes.set()
+        self.assertEqual(self.challenge(self.authz(acme, order.json)[0], "tls-alpn-01")["status"], "processing")
+        self.time_passes()
+        self.assertEqual(self.settled(acme, order.headers["Location"], seconds=60)["status"], "ready")
+        self.completed_once(order.headers["Location"])
+
+    def test_while_caa_is_asked_for_after_a_proof(self):
+        acme = self.client()
+        self.names.caa["killed-caa.test"], asked, speaks = self.mute_once()
+        order = acme.order("killed-caa.test")
+        self.by_dns(acme, order.json)
+        self.assertTrue(asked.wait(60))
+        self.stack.kill("certctl-job-acme-validate")
+        speaks.set()
+        self.assertEqual(acme.post(order.headers["Location"]).json["status"], "pending")
+        self.time_passes()
+        done = self.settled(acme, order.headers["Location"], seconds=60)
+        self.completed_once(order.headers["Location"])
+        self.assertIssued(acme, done, ["killed-caa.test"], ["killed-caa.test"])
+        self.one_of_all(order.headers["Location"])
+
+    def test_while_caa_is_asked_for_again(self):
+        acme = self.client()
+        ready, url, request = self.stale(acme, "killed-again.test")
+        self.names.caa["killed-again.test"], asked, speaks = self.mute_once()
+        self.assertEqual(acme.finalize(ready, request).json["status"], "processing")
+        self.assertTrue(asked.wait(60))
+        self.stack.kill("certctl-job-acme-finalize")
+        speaks.set()
+        self.assertEqual(acme.post(url).json["status"], "processing")
+        self.time_passes()
+        self.assertEqual(self.settled(acme, url, seconds=60)["status"], "valid")
+        self.one_of_all(url)
+
+    def test_while_the_job_is_made(self):
+        """In the middle of the transaction that hands the order to the queue: all of it or nothing."""
+        acme = self.client()
+        ready, url, request = self.stale(acme, "killed-handing.test")
+        self.names.caa["killed-handing.test"], asked, speaks = self.mute_once()
+        self.assertEqual(acme.finalize(ready, request).json["status"], "processing")
+        self.assertTrue(asked.wait(60))
+        name = "acme-" + url.rsplit("/", 1)[1]
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%acme_finalize_result%'"
+        with self.stack.holding(f"SELECT 1 FROM managed_certificates WHERE name = '{name}' FOR UPDATE"):
+            speaks.set()
+            self.stack.wait(lambda: self.stack.value(waits) == "1", 60, "the transaction waits in its middle")
+            self.stack.kill("certctl-job-acme-finalize")
+            self.stack.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+                           "AND query LIKE '%acme_finalize_result%'")
+        order = url.rsplit("/", 1)[1]
+        self.time_passes()
+        self.assertEqual(self.settled(acme, url, seconds=60)["status"], "valid")
+        self.one_of_all(url)
+        self.assertEqual(self.stack.value(f"SELECT job_id IS NOT NULL FROM acme_orders WHERE order_id = '{order}'"), "t")
+
+    def test_the_responder_while_it_leaves_the_order(self):
+        """Before and after the commit of issuance_park; the client tries again."""
+        acme = self.client()
+        ready, url, request = self.stale(acme, "killed-leaving.test")
+        order = url.rsplit("/", 1)[1]
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%issuance_park%'"
+
+        def finalize():
+            try:
+                acme.finalize(ready, request)
+            except (OSError, ValueError):
+                pass
+        thread = threading.Thread(target=finalize)
+        with self.stack.holding(f"SELECT 1 FROM acme_orders WHERE order_id = '{order}' FOR UPDATE"):
+            thread.start()
+            self.stack.wait(lambda: self.stack.value(waits) == "1", 60, "the transaction waits in its middle")
+            self.stack.kill("certctl-acme")
+            self.stack.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%issuance_park%'")
+        thread.join()
+        self.stack.wait(lambda: len(self.stack.pids("certctl-acme")) >= 2, 60, "workers are back")
+        again = self.client(key=acme.key)
+        self.assertEqual(again.post(url).json["status"], "ready")
+        self.assertEqual(self.stack.value(f"SELECT count(*) FROM managed_certificates WHERE name = 'acme-{order}'"), "0")
+        self.names.caa["killed-leaving.test"], asked, speaks = self.mute_once()
+        self.assertEqual(again.finalize(ready, request).json["status"], "processing")
+        self.assertTrue(asked.wait(60))
+        self.stack.kill("certctl-acme")  # the answer was lost, let us say
+        self.stack.wait(lambda: len(self.stack.pids("certctl-acme")) >= 2, 60, "workers are back")
+        once_more = self.client(key=acme.key)
+        self.assertEqual(once_more.finalize(ready, request).json["status"], "processing")
+        speaks.set()
+        self.assertEqual(self.settled(once_more, url, seconds=60)["status"], "valid")
+        self.one_of_all(url)
 
 
 class TlsAlpn(ProofTest):
@@ -439,19 +594,6 @@ class Caa(ProofTest):
         order = heedless.order("web.good.test")
         self.respond(heedless, self.offer(heedless, self.authz(heedless, order.json)[0]))
         self.assertEqual(self.settled(heedless, order.headers["Location"])["status"], "ready")
-
-    def stale(self, acme, *names):
-        """An order that is ready, the CAA of whose first name was looked at 8 hours ago."""
-        order = acme.order(*names)
-        self.by_dns(acme, order.json)
-        ready = self.settled(acme, order.headers["Location"], seconds=60)
-        self.assertEqual(ready["status"], "ready", ready)
-        authz = ready["authorizations"][0].rsplit("/", 1)[1]
-        self.stack.sql(f"UPDATE acme_authorizations SET caa_checked_at = now() - interval '8 hours' WHERE authz_id = '{authz}'")
-        return ready, order.headers["Location"], csr(ec.generate_private_key(ec.SECP256R1()), names)
-
-    def of_order(self, order, what):
-        return self.stack.value(what.format(order["finalize"].split("/")[-2]))
 
     def test_at_finalize_it_must_be_fresh(self):
         """Let's Encrypt, 2015-12-07: CAA is decided at finalize too. After 8 hours it is looked at again, by a job."""
