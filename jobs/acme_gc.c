@@ -9,6 +9,7 @@
 #include "core/id.h"
 #include "core/macro.h"
 #include "core/memory.h"
+#include "metric/metric.h"
 #include "seal/seal.h"
 
 #include "runner.h"
@@ -49,6 +50,7 @@ struct sweep {
     const char *what;
     const struct statement *statement;
     int64_t retention_ms; /* 0: the statement knows none */
+    enum metric counted;  /* METRIC_COUNT: nowhere */
 };
 
 static int64_t sweep_once(struct job_run *run, const struct sweep *sweep, int64_t batch,
@@ -77,6 +79,8 @@ static void sweep_all(struct job_run *run, const struct sweep *sweep)
             return;
         }
         run->items_ok += swept;
+        if (sweep->counted != METRIC_COUNT)
+            metric_add(sweep->counted, NULL, swept);
         if (run->limit > 0)
             return;
     }
@@ -129,11 +133,14 @@ static bool say_what_is_due(struct job_run *run, struct fault *fault)
 static bool collect(struct job_run *run, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    const struct sweep authorizations = {"authorizations", &acme_gc_authz, 0};
-    const struct sweep orders = {"orders", &acme_gc_order, 0};
+    const struct sweep authorizations = {"authorizations", &acme_gc_authz, 0,
+                                         METRIC_ACME_GC_AUTHZS};
+    const struct sweep orders = {"orders", &acme_gc_order, 0, METRIC_ACME_GC_ORDERS};
     const int64_t retention_ms = run->settings->acme_retention_ms;
-    const struct sweep unissued = {"orders without certificate", &acme_gc_unissued, retention_ms};
-    const struct sweep issued = {"orders of old certificates", &acme_gc_issued, retention_ms};
+    const struct sweep unissued = {"orders without certificate", &acme_gc_unissued, retention_ms,
+                                   METRIC_COUNT};
+    const struct sweep issued = {"orders of old certificates", &acme_gc_issued, retention_ms,
+                                 METRIC_COUNT};
 
     if (run->dry_run)
         return say_what_is_due(run, fault);
@@ -148,6 +155,8 @@ static bool collect(struct job_run *run, struct fault *fault)
             sweep_all(run, &issued);
     }
     rotate_nonce_key(run);
+    metric_add(METRIC_ACME_GC_RUNS, NULL, 1);
+    metric_add(METRIC_ACME_GC_FAILURES, NULL, run->items_failed > 0);
     return true;
 }
 

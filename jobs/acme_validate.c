@@ -8,6 +8,7 @@
 #include "core/json.h"
 #include "core/log.h"
 #include "core/memory.h"
+#include "metric/metric.h"
 #include "net/caa_record.h"
 
 #include "acme_rig.h"
@@ -267,6 +268,9 @@ static bool store(struct work *work, struct item *item, struct fault *fault)
     if (!rows)
         return false;
     say(work, item, row_text(rows, 0, "outcome"), row_text(rows, 0, "order_status"));
+    metric_add(item->valid ? METRIC_ACME_CHALLENGE_VALID : METRIC_ACME_CHALLENGE_INVALID, NULL, 1);
+    metric_observe(METRIC_ACME_CHALLENGE_DURATION, item->wish.method,
+                   (double)(clock_monotonic_us() - item->began_us) / 1e6);
     if (item->valid)
         work->run->items_ok++;
     else

@@ -15,6 +15,7 @@
 #include "core/auto.h"
 #include "core/clock.h"
 #include "core/memory.h"
+#include "metric/metric.h"
 #include "pki/ocsp_edge.h"
 
 #include "runner.h"
@@ -57,14 +58,6 @@ STATEMENT(edge_rows,
 STATEMENT(edge_target, "SELECT v.issuer_id, v.serial_hex, c.name_sha1, c.key_sha1, c.name_sha256, "
                        "c.key_sha256 FROM ocsp_invalidations v JOIN ca_instances c "
                        "ON c.id = v.ca_id WHERE v.id = $1::bigint");
-
-/* $1 refreshed, $2 failed. */
-STATEMENT(edge_counters,
-          "INSERT INTO metric_counters AS m (name, labels, shard, value) "
-          "SELECT 'certctl_ocsp_counter_total', n.label, 0, n.count "
-          "FROM (VALUES ('label=\"edge_refresh\"', $1::bigint), "
-          "('label=\"edge_refresh_failed\"', $2::bigint)) AS n (label, count) WHERE n.count > 0 "
-          "ON CONFLICT (name, labels, shard) DO UPDATE SET value = m.value + EXCLUDED.value");
 
 /* A row behind the cursor, and how often it was told. */
 struct told {
@@ -310,10 +303,11 @@ static bool move_cursor(struct round *round, struct fault *fault)
 static bool settle(struct round *round, struct fault *fault)
 {
     round->run->look_again_ms = round->soon_ms;
-    return move_cursor(round, fault) &&
-           (round->refreshed + round->failed == 0 ||
-            db_query(round->ctx, round->run->db, &edge_counters, fault, INTEGER(round->refreshed),
-                     INTEGER(round->failed)) != NULL);
+    if (!move_cursor(round, fault))
+        return false;
+    metric_add(METRIC_OCSP, "edge_refresh", round->refreshed);
+    metric_add(METRIC_OCSP, "edge_refresh_failed", round->failed);
+    return true;
 }
 
 static bool read_cursor(struct round *round, struct fault *fault)

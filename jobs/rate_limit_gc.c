@@ -1,6 +1,7 @@
 /* jobs/rate_limit_gc.c: idle rate windows, old failures, expired replays (06 section 12). */
 #include "core/auto.h"
 #include "core/macro.h"
+#include "metric/metric.h"
 
 #include "runner.h"
 
@@ -62,6 +63,8 @@ static bool sweep_table(struct job_run *run, const struct sweep *sweep, struct f
             return false;
         gone = rows->affected;
         run->items_ok += gone;
+        if (sweep->expire == &replay_guard_expire)
+            metric_add(METRIC_ACME_GC_NONCES, NULL, gone);
         talloc_free(rows);
         if (run->limit > 0)
             break;

@@ -12,6 +12,7 @@
 #include "core/log.h"
 #include "core/memory.h"
 #include "core/text.h"
+#include "metric/metric.h"
 #include "seal/seal.h"
 
 #include "gate.h"
@@ -244,6 +245,7 @@ static bool look_and_linger(struct runner *runner)
         if (job_should_stop(&runner->run))
             break;
         good = keep_claim(runner) && runner->job->run(&runner->run, &runner->fault);
+        (void)metric_flush(runner->run.db, METRIC_FLUSH_US);
     }
     return good;
 }
@@ -341,6 +343,7 @@ static void store_outcome(struct runner *runner)
         return;
     if (!gate_finish(runner->run.db, &runner->gate, &outcome, &run_id, &fault))
         say(runner, LOG_WARN, "the outcome of the run could not be stored", &fault);
+    (void)metric_flush(runner->run.db, 0);
     log_summary(runner, &outcome, run_id);
 }
 

@@ -115,6 +115,12 @@ void acme_subproblem(struct request *request, const char *type, unsigned status,
 /* The same with a problem document as the database has it; NULL adds nothing. */
 void acme_subproblem_stored(struct request *request, const char *text);
 
+/* count.c: the metrics of 01 section 17. */
+/* Once for each request, after its answer has left. */
+void acme_count(const struct request *request, const struct response *response);
+/* `type` without its prefix. */
+void acme_count_problem(const struct request *request, const char *type);
+
 /* identifiers.c */
 struct acme_identifier {
     const char *type;  /* "dns" or "ip" */

@@ -61,7 +61,7 @@ static void acme_prepare(struct request *request, struct response *response)
 /* Whoever waits for an answer has it. */
 static void acme_finish(struct request *request, struct response *response)
 {
-    (void)response;
+    acme_count(request, response);
     discard_owed(request->db);
 }
 

@@ -208,6 +208,7 @@ void acme_refuse(struct request *request, struct response *response, const struc
                             request->settings->acme_tos_url);
     response_json(response, status, problem_document(request, type, status, &fault));
     response_header(response, "Content-Type", "application/problem+json");
+    acme_count_problem(request, type);
     if (stranger)
         return;
     response_header(response, "Cache-Control", "no-store");

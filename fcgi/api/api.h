@@ -68,6 +68,10 @@ route_handler api_reject;
 route_handler api_approve_job;
 route_handler api_reject_job;
 
+/* metrics.c */
+route_handler api_metrics;
+route_handler api_metrics_prometheus;
+
 /* The CAs of an issuer, intermediates.c. */
 route_handler api_list_intermediates;
 route_handler api_create_intermediate;

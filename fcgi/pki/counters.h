@@ -1,9 +1,8 @@
-/* fcgi/pki/counters.h: certctl_ocsp_counter_total (04 section 10.7), gathered here and flushed
- * after an answer (07 section 10.2). */
+/* fcgi/pki/counters.h: certctl_ocsp_counter_total (04 section 10.7), as an answer gathers it. */
 #ifndef CERTCTL_FCGI_PKI_COUNTERS_H
 #define CERTCTL_FCGI_PKI_COUNTERS_H
 
-#include "db/db.h"
+#include <stdint.h>
 
 enum counter {
     COUNT_REQUEST_GET,
@@ -23,11 +22,9 @@ enum counter {
 
 struct counters {
     int64_t counts[COUNTERS];
-    int64_t flushed_us;
 };
 
-/* Writes what was counted since the last time, where that is `every_us` ago; what cannot be written
- * is kept for the next time. */
-void counters_flush(struct counters *counters, struct db *db, int64_t every_us);
+/* Hands what was counted over to the metrics of the process, which are flushed between requests. */
+void counters_hand_over(struct counters *counters);
 
 #endif

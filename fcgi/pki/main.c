@@ -4,7 +4,6 @@
 
 #include "core/banned.h"
 
-#define FLUSH_US INT64_C(5000000)
 #define STORE_US INT64_C(1000000)
 
 enum access { ANYONE };
@@ -39,7 +38,7 @@ static void finish(struct request *request, struct response *response)
 
     (void)response;
     row_cache_flush(&worker->rows, request->db, STORE_US);
-    counters_flush(&worker->counters, request->db, FLUSH_US);
+    counters_hand_over(&worker->counters);
 }
 
 static void stop(void *state, struct db *db)
@@ -47,7 +46,6 @@ static void stop(void *state, struct db *db)
     struct pki_worker *worker = state;
 
     row_cache_flush(&worker->rows, db, 0);
-    counters_flush(&worker->counters, db, 0);
 }
 
 /* The OCSP responder's keys; certctl-job-ocsp-presign makes them. */

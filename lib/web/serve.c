@@ -23,6 +23,7 @@
 #include "core/memory.h"
 #include "core/text.h"
 #include "db/db.h"
+#include "metric/metric.h"
 
 #include "core/banned.h"
 
@@ -133,6 +134,7 @@ static void exchange(TALLOC_CTX *ctx, const struct web_host *host, const struct 
         log_message(LOG_WARN, "the web server did not take the answer of request %s",
                     request->request_id);
     talloc_free(request);
+    (void)metric_flush(host->db, METRIC_FLUSH_US);
 }
 
 /* Where nothing is left unread, not even the end of the input, the connection can be closed at
@@ -268,14 +270,21 @@ static bool worker_listen(struct worker *worker, struct fault *fault)
 
 enum event { EVENT_STOP, EVENT_CONNECTION, EVENT_IDLE };
 
+/* Until there is something to do without a request: counts to write, a connection to give back. */
+static int worker_pause_ms(const struct worker *worker)
+{
+    const int most_ms = worker->db_in_use ? IDLE_CLOSE_MS : -1;
+
+    return worker->host.db ? metric_pause_ms(most_ms) : most_ms;
+}
+
 static enum event worker_wait(const struct worker *worker)
 {
     struct epoll_event ready[2];
     int count = 0;
 
     do
-        count = epoll_wait(worker->events, ready, ARRAY_SIZE(ready),
-                           worker->db_in_use ? IDLE_CLOSE_MS : -1);
+        count = epoll_wait(worker->events, ready, ARRAY_SIZE(ready), worker_pause_ms(worker));
     while (count < 0 && errno == EINTR);
     if (count < 0)
         return EVENT_STOP;
@@ -310,15 +319,25 @@ static bool worker_serve(struct worker *worker, FCGX_Request *connection, int fd
     return !web_life_spent(&worker->life, clock_monotonic_us(), web_rss_bytes);
 }
 
+/* Counts that wait go first; their statement may open the connection that the next round closes. */
+static void worker_idle(struct worker *worker)
+{
+    if (metric_pending()) {
+        (void)metric_flush(worker->host.db, METRIC_FLUSH_US);
+        worker->db_in_use = true;
+        return;
+    }
+    db_close(worker->host.db);
+    worker->db_in_use = false;
+}
+
 /* False when the worker should leave. */
 static bool worker_rest(struct worker *worker)
 {
     const enum event event = worker_wait(worker);
 
-    if (event == EVENT_IDLE) {
-        db_close(worker->host.db);
-        worker->db_in_use = false;
-    }
+    if (event == EVENT_IDLE)
+        worker_idle(worker);
     return event != EVENT_STOP;
 }
 
@@ -399,6 +418,7 @@ static int serve_cgi(struct worker *worker)
     const struct outlet outlet = {cgi_write, NULL};
 
     exchange(worker->root, &worker->host, &input, &outlet, cgi_release);
+    (void)metric_flush(worker->host.db, 0);
     return EX_OK;
 }
 
@@ -433,6 +453,7 @@ static int serve(struct worker *worker)
     if (!worker_start(worker, &fault))
         return cannot_start(&fault);
     worker_confine(worker);
+    metric_worker_is(listening ? worker->host.responder->surface : NULL);
     if (!listening)
         return serve_cgi(worker);
     worker->life = web_life_new(&worker->settings, clock_monotonic_us());
@@ -441,6 +462,7 @@ static int serve(struct worker *worker)
     worker_loop(worker);
     if (worker->host.responder->stop)
         worker->host.responder->stop(worker->host.worker, worker->host.db);
+    (void)metric_flush(worker->host.db, 0);
     return EX_OK;
 }
 
