@@ -34,6 +34,13 @@ STATEMENT(housekeeping_invalidations,
 STATEMENT(housekeeping_invalidations_old, "SELECT count(*) AS items FROM ocsp_invalidations "
                                           "WHERE created_at < now() - interval '7 days'");
 
+/* Of processes that ended long ago. $1 batch. */
+STATEMENT(housekeeping_workers,
+          "DELETE FROM worker_registry WHERE (host, pid) IN (SELECT host, pid FROM worker_registry "
+          "WHERE last_seen < now() - interval '1 day' LIMIT $1::bigint)");
+STATEMENT(housekeeping_workers_old, "SELECT count(*) AS items FROM worker_registry "
+                                    "WHERE last_seen < now() - interval '1 day'");
+
 /* The number in column "items" of a statement without parameters; -1 when it failed. */
 static int64_t count_of(struct job_run *run, const struct statement *statement, struct fault *fault)
 {
@@ -77,11 +84,13 @@ static bool say_what_is_old(struct job_run *run, struct fault *fault)
     const int64_t requests = count_of(run, &housekeeping_idempotency_old, fault);
     const int64_t runs = count_of(run, &housekeeping_runs_old, fault);
     const int64_t invalidations = count_of(run, &housekeeping_invalidations_old, fault);
+    const int64_t workers = count_of(run, &housekeeping_workers_old, fault);
 
     job_would("delete", "api_idempotency", requests);
     job_would("delete", "scheduler_runs", runs);
     job_would("delete", "ocsp_invalidations", invalidations);
-    return requests >= 0 && runs >= 0 && invalidations >= 0;
+    job_would("delete", "worker_registry", workers);
+    return requests >= 0 && runs >= 0 && invalidations >= 0 && workers >= 0;
 }
 
 static bool keep_house(struct job_run *run, struct fault *fault)
@@ -96,6 +105,7 @@ static bool keep_house(struct job_run *run, struct fault *fault)
     good &= delete_old(run, &housekeeping_idempotency, fault);
     good &= delete_old(run, &housekeeping_runs, fault);
     good &= delete_old(run, &housekeeping_invalidations, fault);
+    good &= delete_old(run, &housekeeping_workers, fault);
     return good;
 }
 

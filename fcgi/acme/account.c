@@ -193,6 +193,8 @@ static char *register_details(struct request *request, const struct registration
                      (json_int_t)registration->contact.count); /* at most 10 */
     json_set_bool(details, "tos_agreed", registration->agreed);
     json_set_text(details, "eab_kid", eab_kid);
+    if (request->settings->audit_record_ip)
+        json_set_text(details, "client_ip", request->remote_addr);
     return json_to_text(request, details);
 }
 

@@ -45,6 +45,15 @@ STATEMENT(issuance_wait,
           "$10::text[], $11, $12, $13, $14, $15, $16, $17::bytea, $18, $19, $20, $21, $22, $23, "
           "$24, $25::inet, $26) AS outcome");
 
+/* $1 audit, $2 actor, $3 order or NULL, $4 job or NULL, $5 profile, $6 details, $7 address, $8
+ * request. */
+STATEMENT(issuance_rejected,
+          "INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, "
+          "details, source_ip, request_id) SELECT $1::text, $2::text, 'System', "
+          "'certificate_issue_rejected', CASE WHEN $3::text IS NOT NULL THEN 'acme_order' "
+          "WHEN $4::text IS NOT NULL THEN 'job' ELSE 'certificate_profile' END, "
+          "coalesce($3::text, $4::text, $5::text), $6::text::jsonb, $7::text::inet, $8::text");
+
 /* What one issuance carries from step to step. */
 struct issuance {
     TALLOC_CTX *ctx;
@@ -607,6 +616,33 @@ static unsigned offers_of(const char *issuer_type)
     return driver ? driver->offers : ISSUES_AT_ONCE;
 }
 
+/* A request that is refused for what it asks leaves a row (04 section 6.2); where nothing can be
+ * issued, the log says why. The refusal stands whether or not the row could be written. */
+static bool issuance_refuse(const struct issuance *issuance, const struct fault *fault)
+{
+    const struct issue_request *request = issuance->request;
+    const enum fault_kind kind = fault_reason_kind(fault->reason);
+    AUTO(json_t) *details = NULL;
+    struct fault ignored = {0};
+
+    if (kind == KIND_INTERNAL || kind == KIND_UNAVAILABLE || kind == KIND_UPSTREAM)
+        return false;
+    details = json_object();
+    json_set_text(details, "code", fault_reason_slug(fault->reason));
+    json_set_text(details, "detail", fault->detail);
+    json_set_text(details, "profile_id", request->profile->id);
+    json_set_text(details, "source", request->grant->source);
+    json_set_text(details, "common_name", issuance->common_name);
+    json_set_text(details, "spki_sha256", issuance->csr ? issuance->csr->spki_sha256 : NULL);
+    (void)db_query(issuance->ctx, issuance->db, &issuance_rejected, &ignored,
+                   TEXT(id_new(issuance->ctx, "audit")), TEXT(request->actor),
+                   TEXT(request->grant->order_id), TEXT(request->grant->job_id),
+                   TEXT(request->profile->id), TEXT(json_to_text(issuance->ctx, details)),
+                   TEXT(issuance->settings->audit_record_ip ? request->source_ip : NULL),
+                   TEXT(request->request_id));
+    return false;
+}
+
 bool lifecycle_issue(TALLOC_CTX *ctx, struct db *db, const struct settings *settings,
                      const struct issue_request *request, struct issue_result *ret_result,
                      struct fault *fault)
@@ -619,10 +655,10 @@ bool lifecycle_issue(TALLOC_CTX *ctx, struct db *db, const struct settings *sett
         return fault_set(fault, ISSUER_UNAVAILABLE, NULL, "issuer %s has no active CA yet",
                          request->issuer_id);
     if (!issuance_judge(&issuance, fault))
-        return false;
+        return issuance_refuse(&issuance, fault);
     issuance_wish(&issuance);
     if (request->ca && !issuance_lint(&issuance, fault))
-        return false;
+        return issuance_refuse(&issuance, fault);
     const enum issue_way way = issue_way(request, offers);
     if (way != WAY_HERE)
         return issuance_wait_for(&issuance, way, ret_result, fault);

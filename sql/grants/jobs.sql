@@ -51,3 +51,5 @@ GRANT SELECT, UPDATE ON certificate_lint_walk TO certctl_jobs;
 -- ocsp-refresh; and housekeeping, which drops what it has done with.
 GRANT SELECT, DELETE ON ocsp_invalidations TO certctl_jobs;
 GRANT SELECT, INSERT, UPDATE ON ocsp_edge_cursors TO certctl_jobs;
+-- housekeeping: processes that ended.
+GRANT DELETE ON worker_registry TO certctl_jobs;
