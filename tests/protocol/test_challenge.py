@@ -462,6 +462,16 @@ class Crowd(CrowdTest):
         self.assertEqual(self.web.hits["stopped.good.test"], 1)
 
 
+class FourWorkers(CrowdTest):
+    """Done means 14 of 01; Crowd is its short form."""
+
+    seconds = 60
+    long = True
+
+    def test_two_hundred_orders_of_five_names_by_four_workers(self):
+        self.drive(200, 4, "workers")
+
+
 class Queue(ChallengeTest):
     """Accounts take turns (01 section 11.2): the thousands of one keep nobody waiting, whatever the order of arrival."""
 
