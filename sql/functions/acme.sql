@@ -60,6 +60,13 @@ BEGIN
   RETURN p_identifier->>'type' <> 'dns' OR coalesce(p_checked > now() - interval '8 hours' + p_margin, false);
 END $$;
 
+-- Whether somebody proved it: where the profile trusted its accounts, authorizations are valid without
+-- a proof, and must serve nothing once it wants proofs.
+CREATE OR REPLACE FUNCTION acme_authz_proved(p_authz text) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN EXISTS (SELECT 1 FROM acme_challenges c WHERE c.authz_id = p_authz AND c.status = 'valid');
+END $$;
+
 -- outcome: created | reused | bad_nonce | account | rate_limited | concurrent | replaced
 -- p_authz, p_tokens, p_identifiers, p_values and p_wildcards run in parallel, one entry an identifier.
 -- p_values are without the wildcard prefix. p_replaces: the certificate that p_ari names, which one order alone may replace
@@ -155,6 +162,7 @@ BEGIN
          WHERE z.account_id = p_account AND z.status = 'valid' AND z.identifier->>'value' = p_values[i]
            AND z.identifier->>'type' = p_types[i] AND z.wildcard = p_wildcards[i]
            AND z.expires_at > now() + interval '10 minutes'
+           AND acme_authz_proved(z.authz_id)
            AND (NOT p_caa OR acme_caa_fresh(z.identifier, z.caa_checked_at, interval '10 minutes'))
          LIMIT 1;
       END IF;
@@ -253,6 +261,7 @@ BEGIN
   SELECT z.authz_id INTO made FROM acme_authorizations z
    WHERE z.account_id = p_account AND z.status = 'valid' AND z.identifier->>'value' = p_value
      AND z.identifier->>'type' = p_type AND NOT z.wildcard AND z.expires_at > now() + interval '10 minutes'
+     AND acme_authz_proved(z.authz_id)
      AND (NOT p_caa OR acme_caa_fresh(z.identifier, z.caa_checked_at, interval '10 minutes'))
    LIMIT 1;
   IF FOUND THEN

@@ -42,6 +42,20 @@ class Preauthorization(ChallengeTest):
         self.assertEqual(acme.post(url, {"status": "deactivated"}).json["status"], "deactivated")
         self.assertEqual(self.ask(acme, "ahead.good.test").status, 201)
 
+    def test_trust_proves_nothing_later(self):
+        """A profile that trusted its accounts wants proofs from now on: what was valid by trust alone is not."""
+        self.stack.sql("INSERT INTO certificate_profiles (id, name, issuer_id) VALUES ('prof-ahead-strict', 'Ahead, stricter', 'iss-local')"
+                       " ON CONFLICT DO NOTHING")
+        acme = self.client("prof-ahead-strict")
+        acme.obtain("trusted.good.test")
+        self.stack.sql("UPDATE certificate_profiles SET acme_auth_mode = 'challenge' WHERE id = 'prof-ahead-strict'; "
+                       "INSERT INTO acme_profile_settings (profile_id, settings) VALUES ('prof-ahead-strict', "
+                       "'{\"challenge_types\":[\"http-01\"],\"preauthorization\":true}') ON CONFLICT DO NOTHING")
+        self.stack.wait(lambda: self.ask(acme, "trusted.good.test").status == 201, what="the worker's profile is the new one")
+        order = acme.order("trusted.good.test")
+        self.assertEqual((order.status, order.json["status"]), (201, "pending"), order)
+        self.assertEqual(acme.post(order.json["authorizations"][0]).json["status"], "pending")
+
     def test_refusals(self):
         acme = self.client("prof-ahead")
         self.assertProblem(self.ask(acme, "*.ahead.good.test"), 400, "malformed", "wildcards cannot be authorized in advance")
