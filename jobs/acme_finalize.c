@@ -125,7 +125,7 @@ static void items_from_rows(struct work *work, const struct rows *rows)
     struct look **at = NULL;
 
     for (size_t i = 0; i < rows->count; i++) {
-        if (!work->first || !text_equal(work->first->order_id, row_text(rows, i, "order_id"))) {
+        if (!at || !text_equal(work->first->order_id, row_text(rows, i, "order_id"))) {
             struct item *item = mem_new(work, struct item);
 
             item->order_id = mem_text(item, row_text(rows, i, "order_id"));
@@ -195,20 +195,25 @@ static void look_start(struct work *work, const struct item *item, struct look *
                                         on_done, look);
 }
 
+static void look_advance(struct work *work, const struct item *item, struct look *look)
+{
+    if (!look->began && work->in_flight < work->most)
+        look_start(work, item, look);
+    if (look->validation)
+        validation_tick(look->validation);
+    if (!look->validation || !look->over)
+        return;
+    TALLOC_FREE(look->validation);
+    work->in_flight--;
+}
+
 /* True: nothing of this order is open any more. */
 static bool item_advance(struct work *work, struct item *item)
 {
     bool over = true;
 
     for (struct look *look = item->looks; look; look = look->next) {
-        if (!look->began && work->in_flight < work->most)
-            look_start(work, item, look);
-        if (look->validation)
-            validation_tick(look->validation);
-        if (look->validation && look->over) {
-            TALLOC_FREE(look->validation);
-            work->in_flight--;
-        }
+        look_advance(work, item, look);
         over = over && look->over;
     }
     return over;

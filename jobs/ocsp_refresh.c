@@ -235,7 +235,7 @@ static void find_due(struct round *round)
         if (told->times < TIMES && age_ms(round, told) >= due_at_ms[told->times])
             round->order[round->due++] = told;
     }
-    qsort(round->order, round->due, sizeof *round->order, compare_urgency);
+    qsort(round->order, round->due, sizeof(void *), compare_urgency);
 }
 
 /* Somebody may wait for what this look does not know yet. */

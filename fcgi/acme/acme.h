@@ -135,6 +135,10 @@ struct acme_identifiers {
 /* The rules of 01 section 9.1 over the array of new-order. All refusals are collected. */
 bool acme_identifiers_read(struct request *request, json_t *array,
                            struct acme_identifiers *ret_identifiers, struct fault *fault);
+/* order.c */
+/* RATE_LIMITED: a name failed too often within the hour (01 section 14). Off, it costs nothing. */
+bool acme_failures_check(struct request *request, const struct acme_identifiers *identifiers,
+                         struct fault *fault);
 
 /* renewal.c */
 /* What `replaces` of a new order names (RFC 9773 section 5). All NULL: it was not sent. */

@@ -27,7 +27,7 @@ STATEMENT(acme_order_new,
           "    $16::text[], $17::text[], "
           "    $18::boolean[], $19::boolean, $20::integer, $21::integer, make_interval(secs => "
           "    $22::integer), $23, "
-          "    $24::jsonb, $25::inet, $26, $27, $28, $29)");
+          "    $24::jsonb, $25::inet, $26, $27, $28, $29, $30::boolean)");
 
 /* $1 account, $2 failures an hour, $3 names without wildcards. Counted by acme-validate. */
 STATEMENT(acme_order_failures,
@@ -176,9 +176,8 @@ static char *order_details(struct request *request, const struct acme_identifier
     return json_to_text(request, details);
 }
 
-/* A name that failed too often is refused for a while (01 section 14). Off, this costs nothing. */
-static bool failures_check(struct request *request, const struct acme_identifiers *identifiers,
-                           struct fault *fault)
+bool acme_failures_check(struct request *request, const struct acme_identifiers *identifiers,
+                         struct fault *fault)
 {
     const int64_t per_hour = request->settings->acme_failed_validations_per_hour;
     struct text_list values = {0};
@@ -230,14 +229,13 @@ static struct rows *order_create(struct request *request, const struct wanted_or
         INSTANT(now_s + settings->acme_authz_ttl_ms / 1000), TEXTS(&authz.ids),
         TEXTS(&authz.tokens), TEXTS(&authz.types), TEXTS(&authz.values), TEXTS(&authz.wildcards),
         BOOLEAN(acme->profile->authz_reuse),
-        INTEGER(order->replaced.due ? 0 /* a renewal in time is no flood (01 section 9.6) */
-                                    : least(settings->acme_orders_per_hour, COUNT_WHOLE)),
+        INTEGER(least(settings->acme_orders_per_hour, COUNT_WHOLE)),
         INTEGER(least(settings->acme_concurrent_orders, COUNT_WHOLE)),
         INTEGER(settings->acme_concurrent_window_ms / 1000), TEXT(id_new(request, "audit")),
         TEXT(order_details(request, identifiers, order, json)),
         TEXT(settings->audit_record_ip ? request->remote_addr : NULL), TEXT(request->request_id),
         BOOLEAN(acme_caa_is_wanted(request)), TEXT(order->replaced.ari),
-        TEXT(order->replaced.certificate_id));
+        TEXT(order->replaced.certificate_id), BOOLEAN(order->replaced.due));
 }
 
 static bool create_outcome(const struct rows *rows, struct fault *fault)
@@ -357,7 +355,7 @@ bool acme_new_order(struct request *request, struct response *response, struct f
         !new_order_check(request, &wanted, fault) ||
         !acme_identifiers_read(request, wanted.identifiers, &identifiers, fault) ||
         !acme_replaced_find(request, wanted.replaces, &identifiers, &wanted.replaced, fault) ||
-        !failures_check(request, &identifiers, fault))
+        !acme_failures_check(request, &identifiers, fault))
         return false;
     struct rows *rows = order_create(request, &wanted, &identifiers, fault);
     if (!rows)

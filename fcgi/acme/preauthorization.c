@@ -45,7 +45,7 @@ static bool identifier_read(struct request *request, struct acme_identifier *ret
         return fault_set(fault, INPUT_INVALID, "identifier",
                          "wildcards cannot be authorized in advance (RFC 8555 section 7.4.1)");
     *ret = list.items[0];
-    return true;
+    return acme_failures_check(request, &list, fault);
 }
 
 static struct rows *authz_create(struct request *request, const struct acme_identifier *identifier,
@@ -94,5 +94,5 @@ bool acme_new_authz(struct request *request, struct response *response, struct f
     }
     response_header(response, "Location", "%s",
                     acme_url(request, "/authz/%s", row_text(rows, 0, "authz_id")));
-    return acme_authz_answer(response, text_equal(outcome, "created") ? 201 : 200, rows);
+    return acme_authz_answer(response, 201, rows); /* Go's client takes nothing else */
 }

@@ -55,8 +55,10 @@ bool limit_take(struct limit *limit, struct db *db, const char *address, int64_t
     *ret_wait_s = 0;
     if (per_minute <= 0)
         return true;
-    if (!known)
+    if (!known) {
         (void)snprintf(slot->address, sizeof slot->address, "%s", asking);
+        slot->until_us = 0; /* nothing of the former one's, should the database not answer */
+    }
     if ((!known || (!slot->refused && slot->tokens == 0)) && !ask(slot, db, per_minute, fault))
         return false;
     if (slot->refused)

@@ -153,6 +153,8 @@ void db_rollback(struct db *db);
 bool db_enclose(struct db *db, struct fault *fault);
 bool db_enclosed_commit(struct db *db, struct fault *fault);
 void db_enclosed_rollback(struct db *db);
+/* Whether what was committed since waits for the end of the whole. */
+bool db_is_enclosed(const struct db *db);
 
 /* Remembered until the commit (outside a transaction: done at once): one datagram to
  * <wake_dir>/<job>.sock, every error ignored. Named twice, sent once. */

@@ -122,6 +122,11 @@ bool db_enclosed_commit(struct db *db, struct fault *fault)
     return db_commit(db, fault);
 }
 
+bool db_is_enclosed(const struct db *db)
+{
+    return db->enclosed;
+}
+
 void db_enclosed_rollback(struct db *db)
 {
     db->in_transaction |= db->enclosed;

@@ -6,6 +6,7 @@
 #include "core/digest.h"
 #include "core/id.h"
 #include "core/json.h"
+#include "core/log.h"
 #include "core/memory.h"
 #include "lifecycle/discard.h"
 #include "pki/certificate.h"
@@ -52,7 +53,8 @@ STATEMENT(issuance_rejected,
           "details, source_ip, request_id) SELECT $1::text, $2::text, 'System', "
           "'certificate_issue_rejected', CASE WHEN $3::text IS NOT NULL THEN 'acme_order' "
           "WHEN $4::text IS NOT NULL THEN 'job' ELSE 'certificate_profile' END, "
-          "coalesce($3::text, $4::text, $5::text), $6::text::jsonb, $7::text::inet, $8::text");
+          "coalesce($3::text, $4::text, $5::text), $6::text::jsonb, $7::text::inet, $8::text "
+          "WHERE rl_take('rejected|' || coalesce($3::text, $4::text, $2::text), 20, '1 hour') = 0");
 
 /* What one issuance carries from step to step. */
 struct issuance {
@@ -617,13 +619,14 @@ static unsigned offers_of(const char *issuer_type)
 }
 
 /* A request that is refused for what it asks leaves a row (04 section 6.2); where nothing can be
- * issued, the log says why. The refusal stands whether or not the row could be written. */
+ * issued, the log says why. The refusal stands whether or not the row could be written. Who repeats
+ * it leaves twenty an hour. */
 static bool issuance_refuse(const struct issuance *issuance, const struct fault *fault)
 {
     const struct issue_request *request = issuance->request;
     const enum fault_kind kind = fault_reason_kind(fault->reason);
     AUTO(json_t) *details = NULL;
-    struct fault ignored = {0};
+    struct fault unwritten = {0};
 
     if (kind == KIND_INTERNAL || kind == KIND_UNAVAILABLE || kind == KIND_UPSTREAM)
         return false;
@@ -632,14 +635,15 @@ static bool issuance_refuse(const struct issuance *issuance, const struct fault 
     json_set_text(details, "detail", fault->detail);
     json_set_text(details, "profile_id", request->profile->id);
     json_set_text(details, "source", request->grant->source);
-    json_set_text(details, "common_name", issuance->common_name);
+    json_set_text(details, "common_name", issuance->csr ? issuance->csr->common_name : NULL);
     json_set_text(details, "spki_sha256", issuance->csr ? issuance->csr->spki_sha256 : NULL);
-    (void)db_query(issuance->ctx, issuance->db, &issuance_rejected, &ignored,
-                   TEXT(id_new(issuance->ctx, "audit")), TEXT(request->actor),
-                   TEXT(request->grant->order_id), TEXT(request->grant->job_id),
-                   TEXT(request->profile->id), TEXT(json_to_text(issuance->ctx, details)),
-                   TEXT(issuance->settings->audit_record_ip ? request->source_ip : NULL),
-                   TEXT(request->request_id));
+    if (!db_query(issuance->ctx, issuance->db, &issuance_rejected, &unwritten,
+                  TEXT(id_new(issuance->ctx, "audit")), TEXT(request->actor),
+                  TEXT(request->grant->order_id), TEXT(request->grant->job_id),
+                  TEXT(request->profile->id), TEXT(json_to_text(issuance->ctx, details)),
+                  TEXT(issuance->settings->audit_record_ip ? request->source_ip : NULL),
+                  TEXT(request->request_id)))
+        log_message(LOG_WARN, "a refused issuance left no row: %s", unwritten.cause);
     return false;
 }
 

@@ -51,5 +51,6 @@ void revocation_announce(TALLOC_CTX *ctx, struct db *db, const struct settings *
 {
     db_wake(db, "crl-generation");
     db_wake(db, "ocsp-refresh");
-    refresh_edge(ctx, settings, refresh);
+    if (!db_is_enclosed(db)) /* not committed yet, OCSP would answer as before */
+        refresh_edge(ctx, settings, refresh);
 }

@@ -143,7 +143,7 @@ char *metric_expose(TALLOC_CTX *ctx, struct metric_sample *samples, size_t count
     qsort(samples, count, sizeof(*samples), by_name);
     for (size_t i = 0; i < METRIC_COUNT; i++)
         families[i] = &metric_families[i];
-    qsort(families, METRIC_COUNT, sizeof(families[0]), families_by_name);
+    qsort(families, METRIC_COUNT, sizeof(void *), families_by_name);
     for (size_t i = 0; i < METRIC_COUNT; i++)
         put_family(&exposure, families[i]);
     return exposure.text;

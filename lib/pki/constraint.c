@@ -234,9 +234,11 @@ static bool mailbox_within(const char *inner, const char *base)
            text_equal_nocase(inner_at, base_at);
 }
 
-/* RFC 3986 section 3.2; a URI without a host name cannot be judged. */
+/* RFC 3986 section 3.2. A URI whose host is no name written out cannot be judged: none at all, an
+ * address, escapes, a dot at the end; nor one in which others may find another host. */
 static bool host_of_uri(const char *uri, char ret_host[HOST_MAX + 1])
 {
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     const char *colon = strchr(uri, ':');
 
     if (!colon || !text_starts(colon, "://"))
@@ -246,10 +248,14 @@ static bool host_of_uri(const char *uri, char ret_host[HOST_MAX + 1])
     const char *at = memchr(authority, '@', whole);
     const char *host = at ? at + 1 : authority;
     const size_t length = strcspn(host, ":/?#");
-    if (length == 0 || length > HOST_MAX || host[0] == '[' || memchr(host, '@', length))
+    if (length == 0 || length > HOST_MAX || strchr(uri, '\\') ||
+        memchr(host, '@', whole - (size_t)(host - authority))) /* host is within the authority */
         return false;
     (void)snprintf(ret_host, HOST_MAX + 1, "%.*s", (int)length, host); /* up to 253 */
-    return true;
+    const struct name name = {NAME_DNS, text_lower(scratch, ret_host)};
+    const char *dot = strrchr(ret_host, '.');
+    const char last = dot ? dot[1] : ret_host[0];
+    return ret_host[0] != '*' && !(last >= '0' && last <= '9') && !name_rule_broken(&name);
 }
 
 static bool network_within(const struct constraint *inner, const struct constraint *outer)

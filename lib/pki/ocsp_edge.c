@@ -231,7 +231,14 @@ static bool body_length(const char *head, const char *end, size_t *ret_length)
     return false;
 }
 
-/* Takes one answer from the front of the buffer. *ret_broken: it is none that we can read. */
+/* Whether the web server had its answer from the responder: a page that says it is overloaded, or
+ * that nobody answered, replaces nothing of what it keeps. */
+static bool was_answered(const char *head)
+{
+    return strncmp(head, "HTTP/1.1 ", 9) == 0 && head[9] < '5' && strncmp(head + 9, "429", 3) != 0;
+}
+
+/* Takes one answer from the front of the buffer. *ret_broken: it is none that we can use. */
 static bool take_answer(struct ocsp_edge *edge, bool *ret_broken)
 {
     edge->buffer[edge->used] = '\0';
@@ -241,7 +248,7 @@ static bool take_answer(struct ocsp_edge *edge, bool *ret_broken)
     *ret_broken = !end && edge->used == BUFFER_SIZE - 1;
     if (!end)
         return false;
-    if (!body_length(edge->buffer, end, &length) ||
+    if (!was_answered(edge->buffer) || !body_length(edge->buffer, end, &length) ||
         (size_t)(end - edge->buffer) + 4 + length >= BUFFER_SIZE) {
         *ret_broken = true;
         return false;

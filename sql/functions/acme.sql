@@ -60,6 +60,13 @@ BEGIN
   RETURN p_identifier->>'type' <> 'dns' OR coalesce(p_checked > now() - interval '8 hours' + p_margin, false);
 END $$;
 
+-- One at a time what makes an account's orders and what ends the account or an authorization: reuse and the concurrent
+-- count are exact, and nothing is built on what ends meanwhile. Before any lock of a row.
+CREATE OR REPLACE FUNCTION acme_account_serialise(p_account text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('acme-order:' || p_account, 0));
+END $$;
+
 -- Whether somebody proved it: where the profile trusted its accounts, authorizations are valid without
 -- a proof, and must serve nothing once it wants proofs.
 CREATE OR REPLACE FUNCTION acme_authz_proved(p_authz text) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
@@ -70,7 +77,8 @@ END $$;
 -- outcome: created | reused | bad_nonce | account | rate_limited | concurrent | replaced
 -- p_authz, p_tokens, p_identifiers, p_values and p_wildcards run in parallel, one entry an identifier.
 -- p_values are without the wildcard prefix. p_replaces: the certificate that p_ari names, which one order alone may replace
--- that is not invalid; the repeat of an order that was made for it is that order.
+-- that is not invalid; the repeat of an order that was made for it is that order. p_due: it is time to renew that one,
+-- which takes none of the account's tokens, five times an hour.
 CREATE OR REPLACE FUNCTION acme_order_create(
   p_nonce text, p_nonce_expires timestamptz,
   p_order text, p_account text, p_profile text, p_issuer text, p_mode text,
@@ -79,7 +87,7 @@ CREATE OR REPLACE FUNCTION acme_order_create(
   p_authz text[], p_tokens text[], p_types text[], p_values text[], p_wildcards boolean[], p_reuse_authz boolean,
   p_per_hour integer, p_concurrent integer, p_window interval,
   p_audit text, p_details jsonb, p_source_ip inet, p_request text, p_caa boolean,
-  p_ari text, p_replaces text,
+  p_ari text, p_replaces text, p_due boolean,
   OUT outcome text, OUT order_id text, OUT status text, OUT expires_at timestamptz, OUT authorizations text[],
   OUT retry_after integer)
   LANGUAGE plpgsql AS $$
@@ -93,8 +101,7 @@ BEGIN
     outcome := 'bad_nonce';
     RETURN;
   END IF;
-  -- Serialises the orders of one account, so that reuse and the concurrent count are exact.
-  PERFORM pg_advisory_xact_lock(hashtextextended('acme-order:' || p_account, 0));
+  PERFORM acme_account_serialise(p_account);
   PERFORM 1 FROM acme_accounts a WHERE a.account_id = p_account AND a.status = 'valid' AND a.profile_id = p_profile;
   IF NOT FOUND THEN
     outcome := 'account';
@@ -140,7 +147,10 @@ BEGIN
       RETURN;
     END IF;
   END IF;
-  retry_after := rl_take('acme:new_order|' || p_account, p_per_hour, '1 hour', p_per_hour);
+  retry_after := CASE WHEN p_due THEN rl_take('acme:renewal|' || p_replaces, 5, '1 hour', 5) ELSE 1 END;
+  IF retry_after > 0 THEN
+    retry_after := rl_take('acme:new_order|' || p_account, p_per_hour, '1 hour', p_per_hour);
+  END IF;
   IF retry_after > 0 THEN
     outcome := 'rate_limited';
     RETURN;
@@ -202,6 +212,10 @@ END $$;
 -- What ends with an account that is not valid any more. Certificates stay.
 CREATE OR REPLACE FUNCTION acme_accounts_end(p_accounts text[], p_detail text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
+  PERFORM 1 FROM acme_orders o
+    WHERE o.account_id = ANY (p_accounts) AND o.status IN ('pending', 'ready') ORDER BY o.order_id FOR UPDATE;
+  PERFORM 1 FROM acme_authorizations z
+    WHERE z.account_id = ANY (p_accounts) AND z.status = 'pending' ORDER BY z.authz_id FOR UPDATE;
   UPDATE acme_orders o
      SET status = 'invalid', updated_at = now(),
          error = jsonb_build_object('type', 'urn:ietf:params:acme:error:unauthorized', 'detail', p_detail, 'status', 401)
@@ -222,6 +236,7 @@ CREATE OR REPLACE FUNCTION acme_accounts_revoke(p_accounts text[], p_actor text,
                                                 p_source_ip inet, p_request text, OUT ended text[])
   LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
+  PERFORM acme_account_serialise(s.account) FROM (SELECT unnest(p_accounts) AS account ORDER BY 1) s;
   PERFORM 1 FROM acme_accounts a WHERE a.account_id = ANY (p_accounts) ORDER BY a.account_id FOR UPDATE;
   WITH done AS (
     UPDATE acme_accounts a SET status = 'revoked', updated_at = now()
@@ -251,7 +266,7 @@ BEGIN
     outcome := 'bad_nonce';
     RETURN;
   END IF;
-  PERFORM pg_advisory_xact_lock(hashtextextended('acme-order:' || p_account, 0));
+  PERFORM acme_account_serialise(p_account);
   PERFORM 1 FROM acme_accounts a WHERE a.account_id = p_account AND a.status = 'valid' AND a.profile_id = p_profile;
   IF NOT FOUND THEN
     outcome := 'account';
@@ -297,6 +312,9 @@ BEGIN
   IF NOT replay_spend('acme_nonce', p_nonce, p_nonce_expires, false) THEN
     outcome := 'bad_nonce';
     RETURN;
+  END IF;
+  IF p_deactivate THEN
+    PERFORM acme_account_serialise(p_account);
   END IF;
   UPDATE acme_accounts a
      SET contact = coalesce(p_contact, a.contact),

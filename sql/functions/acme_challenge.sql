@@ -297,6 +297,7 @@ BEGIN
     outcome := 'bad_nonce';
     RETURN;
   END IF;
+  PERFORM acme_account_serialise(p_account);
   PERFORM 1 FROM acme_orders o JOIN acme_order_authorizations oa ON oa.order_id = o.order_id
     WHERE oa.authz_id = p_authz AND o.account_id = p_account ORDER BY o.order_id FOR UPDATE OF o;
   SELECT * INTO z FROM acme_authorizations a WHERE a.authz_id = p_authz FOR UPDATE;

@@ -66,8 +66,8 @@ BEGIN
      SET status = 'invalid', error = p_error, claimed_by = NULL, lease_until = NULL, updated_at = now()
    WHERE w.order_id = o.order_id;
   INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, details)
-  VALUES (p_audit, 'acme:' || o.account_id, 'System', 'acme_order_failed', 'acme_order', o.order_id,
-          jsonb_build_object('problem', p_error));
+  VALUES (p_audit, 'acme-system:finalize', 'System', 'acme_order_failed', 'acme_order', o.order_id,
+          jsonb_build_object('type', p_error->>'type', 'detail', p_error->>'detail'));
 END $$;
 
 -- How CAA was found. p_error is NULL where all names are good; p_checked: those that were looked at and are. p_again: it
@@ -129,7 +129,7 @@ DECLARE
 BEGIN
   swept := 0;
   FOR missed IN
-    SELECT o.order_id, o.account_id, o.job_id, j.last_error
+    SELECT o.order_id, o.job_id, j.last_error
       FROM acme_orders o JOIN jobs j ON j.id = o.job_id
      WHERE o.status = 'processing' AND j.status IN ('Failed', 'Cancelled') AND j.completed_at IS NOT NULL
      ORDER BY o.order_id LIMIT p_batch FOR UPDATE OF o SKIP LOCKED
@@ -137,7 +137,9 @@ BEGIN
     swept := swept + 1;
     PERFORM job_ended(missed.job_id);
     INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, details)
-    VALUES (p_audit || '-' || swept, 'acme:' || missed.account_id, 'System', 'acme_order_failed', 'acme_order', missed.order_id,
-            jsonb_build_object('job_id', missed.job_id, 'error', missed.last_error));
+    SELECT p_audit || '-' || swept, 'acme-system:finalize', 'System', 'acme_order_failed', 'acme_order', o.order_id,
+           jsonb_strip_nulls(jsonb_build_object('job_id', missed.job_id, 'error', missed.last_error, 'type', o.error->>'type',
+                                                'detail', o.error->>'detail'))
+      FROM acme_orders o WHERE o.order_id = missed.order_id;
   END LOOP;
 END $$;

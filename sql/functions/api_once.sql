@@ -24,6 +24,8 @@ BEGIN
     location := kept.location;
     etag := kept.etag;
     body := kept.body;
+  ELSIF p_session AND word <> 'new' THEN -- it is refused, and nobody will release it
+    PERFORM pg_advisory_unlock(lock_key);
   END IF;
 END $$;
 

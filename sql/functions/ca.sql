@@ -103,7 +103,8 @@ BEGIN
   SELECT array_agg(id) INTO below FROM tree;
   UPDATE intermediate_cas SET revoked_at = p_revoked_at, revocation_reason = p_reason WHERE id = p_ca;
   UPDATE intermediate_cas SET state = 'retired' WHERE id = ANY (below) AND state <> 'retired';
-  UPDATE ca_instances SET state = 'retired', facts_close_due = now() WHERE id = ANY (below) AND state <> 'retired';
+  UPDATE ca_instances SET state = 'retired', facts_close_due = now() -- a lost one stays lost: nobody has its key
+   WHERE id = ANY (below) AND state NOT IN ('retired', 'lost');
   DELETE FROM ocsp_response_cache WHERE issuer_id = m.owning_issuer_id AND serial_hex = p_serial;
   INSERT INTO ocsp_invalidations (issuer_id, ca_id, serial_hex) VALUES (m.owning_issuer_id, m.parent_ca_id, p_serial);
   INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, details, event_category,

@@ -155,7 +155,7 @@ BEGIN
          CASE WHEN o.order_id IS NULL THEN 'renewal_job_failed' ELSE 'acme_order_failed' END,
          CASE WHEN o.order_id IS NULL THEN 'job' ELSE 'acme_order' END, coalesce(o.order_id, p_job),
          jsonb_strip_nulls(jsonb_build_object('job_id', p_job, 'certificate_id', j.certificate_id, 'error', left(p_why, 4000),
-                                              'type', p_error->>'type', 'detail', p_error->>'detail'))
+                                              'type', o.error->>'type', 'detail', o.error->>'detail'))
     FROM (VALUES (1)) one LEFT JOIN acme_orders o ON o.job_id = p_job;
   RETURN true;
 END $$;

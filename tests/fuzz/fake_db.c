@@ -183,6 +183,12 @@ void db_enclosed_rollback(struct db *db)
     (void)db;
 }
 
+bool db_is_enclosed(const struct db *db)
+{
+    (void)db;
+    return false;
+}
+
 struct db_counts db_counts(const struct db *db)
 {
     return db->counts;

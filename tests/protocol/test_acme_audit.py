@@ -62,14 +62,18 @@ class Rows(ProtocolTest):
         account = acme.kid.rsplit("/", 1)[1]
         order = acme.order("refused.example.org").json
         weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)
-        answer = acme.finalize(order, csr(ec.generate_private_key(ec.SECP256R1()), ["other.example.org"]))
+        answer = acme.finalize(order, csr(ec.generate_private_key(ec.SECP256R1()), ["other.example.org"], "other.example.org"))
         self.assertProblem(answer, 400, "badCSR")
         row = self.rows(account)["certificate_issue_rejected"]
         self.assertRow(row, "acme_order", order["finalize"].rsplit("/", 2)[1], code=..., detail=answer.json["detail"], profile_id="prof-test",
-                       source="ACME", spki_sha256=...)
+                       source="ACME", spki_sha256=..., common_name="other.example.org")
         self.assertProblem(acme.finalize(order, csr(weak, ["refused.example.org"])), 400, "badPublicKey")
         count = "SELECT count(*) FROM audit_events WHERE action = 'certificate_issue_rejected' AND actor = 'acme:" + account + "'"
         self.assertEqual(self.stack.value(count), "2")
         good = acme.finalize(order, csr(ec.generate_private_key(ec.SECP256R1()), ["refused.example.org"]))
         self.assertEqual(good.json["status"], "valid", "the order stayed ready")
         self.assertEqual(self.stack.value(count), "2")
+        again = acme.order("refused-again.example.org").json
+        for _ in range(25):
+            self.assertProblem(acme.finalize(again, csr(weak, ["refused-again.example.org"])), 400, "badPublicKey")
+        self.assertIn(int(self.stack.value(count)), (22, 23), "who repeats it fills no table")

@@ -192,6 +192,10 @@ class Once(RevokeTest):
         self.assertEqual((first.status, first.json["total_revoked"]), (200, 1), first)
         self.assertRefused(second, 409, "duplicate", "a request with this Idempotency-Key is in progress")
         self.assertReplayed(self.once(key, "/certificates/bulk-revoke", body), first)
+        other = self.once(key, "/certificates/bulk-revoke", dict(body, reason="keyCompromise"))
+        self.assertRefused(other, 422, "unprocessable", "Idempotency-Key was used for another request")
+        for _ in range(8):  # of whichever worker
+            self.assertReplayed(self.once(key, "/certificates/bulk-revoke", body), first)
         self.assertEqual(self.reason(leaf), "superseded")
         self.assertEqual(self.stack.value("SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' "
                                           "AND a.usename = 'certctl_api' AND a.state = 'idle'"), "0")
