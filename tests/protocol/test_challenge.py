@@ -533,6 +533,7 @@ class RealClients(Clients):
     """The clients of test_clients.py again, with proofs to give; nobody else is on the port."""
 
     seconds = 90  # so that it begins first
+    long = True
 
     domain = "good.test"
     profile = "prof-proof"

@@ -86,6 +86,8 @@ class ProofTest(ChallengeTest):
 
 
 class Dns(ProofTest):
+    seconds = 50
+    long = True
 
     def client(self, profile="prof-proof-all", key=None, register=True):
         return super().client(profile, key, register)
