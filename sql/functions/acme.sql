@@ -67,11 +67,20 @@ BEGIN
   PERFORM pg_advisory_xact_lock(hashtextextended('acme-order:' || p_account, 0));
 END $$;
 
--- Whether somebody proved it: where the profile trusted its accounts, authorizations are valid without
--- a proof, and must serve nothing once it wants proofs.
-CREATE OR REPLACE FUNCTION acme_authz_proved(p_authz text) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+-- The account's authorization that serves for a name without another proof, or NULL. Somebody has proved it: where the
+-- profile trusted its accounts, authorizations are valid without, and serve nothing once it wants proofs. p_caa: CAA must
+-- be fresh.
+CREATE OR REPLACE FUNCTION acme_authz_serving(p_account text, p_type text, p_value text, p_wildcard boolean, p_caa boolean)
+  RETURNS text LANGUAGE plpgsql STABLE AS $$
 BEGIN
-  RETURN EXISTS (SELECT 1 FROM acme_challenges c WHERE c.authz_id = p_authz AND c.status = 'valid');
+  RETURN (SELECT z.authz_id
+            FROM acme_authorizations z
+           WHERE z.account_id = p_account AND z.status = 'valid' AND z.identifier->>'value' = p_value
+             AND z.identifier->>'type' = p_type AND z.wildcard = p_wildcard
+             AND z.expires_at > now() + interval '10 minutes'
+             AND EXISTS (SELECT 1 FROM acme_challenges c WHERE c.authz_id = z.authz_id AND c.status = 'valid')
+             AND (NOT p_caa OR acme_caa_fresh(z.identifier, z.caa_checked_at, interval '10 minutes'))
+           LIMIT 1);
 END $$;
 
 -- outcome: created | reused | bad_nonce | account | rate_limited | concurrent | replaced
@@ -167,14 +176,7 @@ BEGIN
     FOR i IN 1 .. cardinality(p_authz) LOOP
       known := NULL;
       IF p_reuse_authz THEN
-        SELECT z.authz_id INTO known
-          FROM acme_authorizations z
-         WHERE z.account_id = p_account AND z.status = 'valid' AND z.identifier->>'value' = p_values[i]
-           AND z.identifier->>'type' = p_types[i] AND z.wildcard = p_wildcards[i]
-           AND z.expires_at > now() + interval '10 minutes'
-           AND acme_authz_proved(z.authz_id)
-           AND (NOT p_caa OR acme_caa_fresh(z.identifier, z.caa_checked_at, interval '10 minutes'))
-         LIMIT 1;
+        known := acme_authz_serving(p_account, p_types[i], p_values[i], p_wildcards[i], p_caa);
       END IF;
       IF known IS NULL THEN
         pending := true;
@@ -273,13 +275,8 @@ BEGIN
     RETURN;
   END IF;
   outcome := 'existing';
-  SELECT z.authz_id INTO made FROM acme_authorizations z
-   WHERE z.account_id = p_account AND z.status = 'valid' AND z.identifier->>'value' = p_value
-     AND z.identifier->>'type' = p_type AND NOT z.wildcard AND z.expires_at > now() + interval '10 minutes'
-     AND acme_authz_proved(z.authz_id)
-     AND (NOT p_caa OR acme_caa_fresh(z.identifier, z.caa_checked_at, interval '10 minutes'))
-   LIMIT 1;
-  IF FOUND THEN
+  made := acme_authz_serving(p_account, p_type, p_value, false, p_caa);
+  IF made IS NOT NULL THEN
     RETURN;
   END IF;
   SELECT z.authz_id INTO made FROM acme_authorizations z
