@@ -23,45 +23,42 @@ STATEMENT(api_profile_acme_write,
           "ON CONFLICT (profile_id) DO UPDATE SET settings = EXCLUDED.settings, "
           "updated_at = now() WHERE s.settings <> EXCLUDED.settings");
 
-static char *known_types(TALLOC_CTX *ctx)
+/* A list that names something, each of them known; `known` tells them all. */
+static void check_names(const struct resource_field *field, const json_t *value,
+                        const struct text_list *known, struct fault_list *problems)
 {
-    struct text_list names = {0};
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
 
-    for (size_t i = 0; i < challenge_type_count; i++)
-        text_list_add(ctx, &names, challenge_types[i].name);
-    return text_list_join(ctx, &names, ", ");
+    if (json_array_size(value) == 0)
+        fault_list_add(problems, INPUT_INVALID, field->name, "%s must name at least one type",
+                       field->name);
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        const char *name = json_string_value(json_array_get(value, i));
+        if (!text_list_has(known, name))
+            fault_list_add(problems, INPUT_INVALID, field->name, "%s[%zu]: %s is none of %s",
+                           field->name, i, text_quote(scratch, name),
+                           text_list_join(scratch, known, ", "));
+    }
 }
 
 static void check_challenge_types(const struct resource_field *field, const json_t *value,
                                   struct fault_list *problems)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    struct text_list names = {0};
 
-    if (json_array_size(value) == 0)
-        fault_list_add(problems, INPUT_INVALID, field->name, "%s must name at least one type",
-                       field->name);
-    for (size_t i = 0; i < json_array_size(value); i++) {
-        const char *name = json_string_value(json_array_get(value, i));
-        if (!challenge_type_find(name))
-            fault_list_add(problems, INPUT_INVALID, field->name, "%s[%zu]: %s is none of %s",
-                           field->name, i, text_quote(scratch, name), known_types(scratch));
-    }
+    for (size_t i = 0; i < challenge_type_count; i++)
+        text_list_add(scratch, &names, challenge_types[i].name);
+    check_names(field, value, &names, problems);
 }
 
 static void check_identifier_types(const struct resource_field *field, const json_t *value,
                                    struct fault_list *problems)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const struct text_list names = text_split(scratch, "dns|ip", '|');
 
-    if (json_array_size(value) == 0)
-        fault_list_add(problems, INPUT_INVALID, field->name, "%s must name at least one type",
-                       field->name);
-    for (size_t i = 0; i < json_array_size(value); i++) {
-        const char *name = json_string_value(json_array_get(value, i));
-        if (!text_equal(name, "dns") && !text_equal(name, "ip"))
-            fault_list_add(problems, INPUT_INVALID, field->name, "%s[%zu]: %s is none of dns, ip",
-                           field->name, i, text_quote(scratch, name));
-    }
+    check_names(field, value, &names, problems);
 }
 
 static void check_resolver(const struct resource_field *field, const json_t *value,
