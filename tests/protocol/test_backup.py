@@ -383,7 +383,7 @@ class Backup(unittest.TestCase):
         answer = self.acme.revoke(restored.public_bytes(Encoding.DER), 4, key=key)
         self.assertEqual(answer.status, 200, answer)
         self.wait(lambda: self.crl().get_revoked_certificate_by_serial_number(restored.serial_number) is not None, what="it is on the list")
-        self.assertEqual(self.ocsp(restored.serial_number), REVOKED)
+        self.wait(lambda: self.ocsp(restored.serial_number) == REVOKED, what="OCSP says revoked")
         answer = self.acme.revoke(self.after[1].public_bytes(Encoding.DER), 4, key=Key(private=self.keys[self.after[1].serial_number]))
         self.assertProblemOf(answer, "alreadyRevoked")
         # A key that was compromised after the back-up is blocked.
