@@ -46,8 +46,7 @@ char *hex_from_bytes(TALLOC_CTX *ctx, struct bytes from)
     return text;
 }
 
-/* -1: no hex digit. */
-static int hex_value(char digit)
+int hex_digit_value(char digit)
 {
     if (digit >= '0' && digit <= '9')
         return digit - '0';
@@ -66,8 +65,8 @@ bool hex_to_bytes(TALLOC_CTX *ctx, const char *text, struct bytes *ret)
         return false;
     uint8_t *data = mem_array(ctx, uint8_t, length / 2);
     for (size_t i = 0; i < length / 2; i++) {
-        const int high = hex_value(text[2 * i]);
-        const int low = hex_value(text[2 * i + 1]);
+        const int high = hex_digit_value(text[2 * i]);
+        const int low = hex_digit_value(text[2 * i + 1]);
         if (high < 0 || low < 0) {
             talloc_free(data);
             return false;

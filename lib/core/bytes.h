@@ -22,6 +22,8 @@ bool bytes_equal_secret(struct bytes a, struct bytes b);
 struct bytes bytes_copy(TALLOC_CTX *ctx, struct bytes from);
 struct bytes bytes_of_text(const char *text);
 
+/* Either case; -1: no hex digit. */
+int hex_digit_value(char digit);
 /* Lower-case hex. */
 char *hex_from_bytes(TALLOC_CTX *ctx, struct bytes from);
 /* Either case, even length, nothing else. False leaves *ret alone. */

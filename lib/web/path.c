@@ -5,21 +5,11 @@
 #include "web/route.h"
 #include "web/web_private.h"
 
+#include "core/bytes.h"
 #include "core/memory.h"
 #include "core/text.h"
 
 #include "core/banned.h"
-
-static int hex_digit(char digit)
-{
-    if (digit >= '0' && digit <= '9')
-        return digit - '0';
-    if (digit >= 'a' && digit <= 'f')
-        return digit - 'a' + 10;
-    if (digit >= 'A' && digit <= 'F')
-        return digit - 'A' + 10;
-    return -1;
-}
 
 bool web_percent_decode(char *text)
 {
@@ -30,8 +20,8 @@ bool web_percent_decode(char *text)
             *into++ = *from;
             continue;
         }
-        const int high = hex_digit(from[1]);
-        const int low = high < 0 ? -1 : hex_digit(from[2]);
+        const int high = hex_digit_value(from[1]);
+        const int low = high < 0 ? -1 : hex_digit_value(from[2]);
         if (low < 0 || high + low == 0)
             return false;
         *into++ = (char)(high * 16 + low); /* a byte, whatever the sign of char */
