@@ -2,20 +2,12 @@
  * First line the target, the rest the body. */
 #include <assert.h>
 
-#include "../unit/web/rig.h"
-#include "auth/key.h"
+#include "api_rig.h"
 #include "core/auto.h"
-#include "core/json.h"
-#include "core/log.h"
 #include "core/memory.h"
-#include "core/text.h"
-#include "fake_db.h"
-#include "fake_main.h"
 #include "rig_data.h"
 
 #include "core/banned.h"
-
-#define KEY "cck_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA000000"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -57,54 +49,16 @@ static struct fake_column columns[] = {
 
 static void set_column(const char *name, const char *value)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
-        if (text_equal(columns[i].name, name))
-            columns[i].value = value;
+    api_rig_column(columns, ARRAY_SIZE(columns), name, value);
 }
 
-static void set_columns(TALLOC_CTX *ctx, const char *target)
+static void set_columns(const char *target)
 {
-    uint8_t digest[DIGEST_SHA256_SIZE];
-
-    api_key_digest(KEY, digest);
-    set_column("key_hash", hex_from_bytes(ctx, BYTES_OF(digest)));
     set_column("permission", strstr(target, "bulk")     ? "cert.bulk_revoke"
                              : strstr(target, "export") ? "cert.read"
                                                         : "cert.revoke");
     set_column("outcome", strstr(target, "unrevoke") ? "lifted" : "revoked");
     set_column("pem_chain", rig_leaf_pem);
-    fake_columns = columns;
-    fake_column_count = ARRAY_SIZE(columns);
-}
-
-/* Made once, since their texts are kept for the life of the process. */
-static const struct settings *settings_once(void)
-{
-    static struct settings settings;
-
-    if (!settings.database_url)
-        settings_defaults(&settings);
-    return &settings;
-}
-
-static struct rig *verbs_rig(TALLOC_CTX *ctx)
-{
-    struct rig *rig = rig_new(ctx);
-    struct fault fault = {0};
-
-    if (!fake_responder) { /* its statements are made of tables, once a process */
-        static char *kept;
-        kept = mem_array(NULL, char, 1);
-        (void)certctl_api_main(0, NULL);
-        fake_responder->declare(kept, NULL);
-    }
-    rig->settings = *settings_once();
-    log_configure(LOG_ERROR, LOG_JSON);
-    rig->host.responder = fake_responder;
-    rig->host.db = fake_db_new(ctx);
-    rig->host.worker = fake_responder->start(ctx, &rig->settings, &fault);
-    rig_set(rig, "CERTCTL_SURFACE", "api");
-    return rig;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -114,16 +68,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *target = mem_text_n(ctx, text, strcspn(text, "\n"));
     const char *body = text + strlen(target) + (text[strlen(target)] == '\n');
 
-    set_columns(ctx, target);
-    struct rig *rig = verbs_rig(ctx);
+    set_columns(target);
+    struct rig *rig = api_rig_new(ctx, columns, ARRAY_SIZE(columns));
     rig_ask(rig, "POST", target);
-    rig_set(rig, "HTTP_AUTHORIZATION", "Bearer " KEY);
+    rig_set(rig, "HTTP_AUTHORIZATION", "Bearer " API_RIG_KEY);
     rig_set(rig, "HTTP_IDEMPOTENCY_KEY", "once");
     rig_body(rig, body);
-    rig_serve(rig);
-    fake_responder->finish(rig->request, &rig->response);
-    assert(rig->response.started && rig->response.status >= 200 && rig->response.status <= 599);
+    api_rig_serve(rig);
     assert(rig->response.status != 500);
-    assert((rig->response.status >= 400) == (rig->fault.reason != REASON_NONE));
     return 0;
 }
