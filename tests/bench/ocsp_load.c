@@ -5,20 +5,16 @@
 #include <stdlib.h>
 
 #include "core/auto.h"
-#include "core/clock.h"
 #include "core/digest.h"
-#include "core/json.h"
 #include "core/memory.h"
 #include "core/text.h"
 #include "pki/der.h"
 #include "pki/ocsp.h"
-#include "tests/bench/http.h"
+#include "tests/bench/asking.h"
 #include "tests/bench/options.h"
-#include "tests/bench/samples.h"
 
 #include "core/banned.h"
 
-#define WAIT_MS     1000
 #define SERIAL_LINE 128
 #define PEM_MAX     16384
 #define NONCE_SIZE  32
@@ -32,29 +28,14 @@ struct question {
 };
 
 struct run {
-    const char *url;
+    struct asking asking;
     const char *ca_file;
     const char *serials_file;
     const char *form; /* post, get */
     int64_t nonce;
-    int64_t connections;
-    int64_t count;
-    int64_t warmup;
     struct ocsp_ca_hashes ca;
     struct question *questions;
     size_t question_count;
-    int64_t begun;
-    int64_t done;
-    int64_t errors;
-    int64_t began_us;
-    struct samples samples;
-    char first_error[200];
-};
-
-struct asker {
-    struct http http; /* first */
-    struct run *run;
-    const struct question *asked;
 };
 
 static FILE *file_open(const char *path)
@@ -120,7 +101,7 @@ static const char *path_of(TALLOC_CTX *ctx, const char *base, struct bytes der)
 
 static struct question question_of(struct run *run, const char *serial)
 {
-    struct question question = {.path = http_path(run->url)};
+    struct question question = {.path = http_path(run->asking.url)};
     struct ocsp_cert_id id = {.hash = OCSP_SHA1, .null_parameters = true};
     const size_t size = ocsp_hash_size(OCSP_SHA1);
 
@@ -160,55 +141,43 @@ static void questions_read(struct run *run)
         give_up("%s has no serials", run->serials_file);
 }
 
-static void ask(struct asker *asker)
+static const struct question *question_at(const struct run *run, int64_t number)
 {
-    struct run *run = asker->run;
-
-    if (run->begun == run->warmup + run->count)
-        return;
-    asker->asked = &run->questions[(size_t)run->begun++ % run->question_count]; /* positive */
-    http_request(&asker->http, asker->asked->body.data ? "POST" : "GET", asker->asked->path,
-                 MEDIA_TYPE, asker->asked->body);
+    return &run->questions[(size_t)number % run->question_count]; /* not negative */
 }
 
-static void on_answer(struct http *http)
+static void ask(struct http *http, int64_t number, void *arg)
 {
-    struct asker *asker = (struct asker *)http; /* its first member */
-    struct run *run = asker->run;
-    const struct bytes body = http->answer.body;
-    const struct bytes good = asker->asked->good;
+    const struct question *question = question_at(arg, number);
 
-    if (http->answer.status != 200 || !memmem(body.data, body.size, good.data, good.size)) {
-        run->errors++;
-        (void)snprintf(run->first_error, sizeof(run->first_error), "status %u, %zu octets",
-                       http->answer.status, body.size);
-    }
-    if (++run->done == run->warmup) {
-        run->began_us = clock_monotonic_us();
-        run->samples.count = 0;
-        (void)printf("window 0\n");
-        (void)fflush(stdout);
-    } else {
-        samples_add(run, &run->samples, http->answer.took_us);
-    }
-    ask(asker);
+    http_request(http, question->body.data ? "POST" : "GET", question->path, MEDIA_TYPE,
+                 question->body);
+}
+
+static bool is_right(const struct http_answer *answer, int64_t number, void *arg)
+{
+    const struct bytes good = question_at(arg, number)->good;
+
+    return answer->status == 200 &&
+           memmem(answer->body.data, answer->body.size, good.data, good.size);
 }
 
 static void run_read(struct run *run, int argc, char **argv)
 {
+    struct asking *asking = &run->asking;
     const struct option_slot slots[] = {
-        {"--url",         &run->url,          NULL             },
-        {"--ca",          &run->ca_file,      NULL             },
-        {"--serials",     &run->serials_file, NULL             },
-        {"--form",        &run->form,         NULL             },
-        {"--nonce",       NULL,               &run->nonce      },
-        {"--connections", NULL,               &run->connections},
-        {"--count",       NULL,               &run->count      },
-        {"--warmup",      NULL,               &run->warmup     },
+        {"--url",         &asking->url,       NULL                },
+        {"--ca",          &run->ca_file,      NULL                },
+        {"--serials",     &run->serials_file, NULL                },
+        {"--form",        &run->form,         NULL                },
+        {"--nonce",       NULL,               &run->nonce         },
+        {"--connections", NULL,               &asking->connections},
+        {"--count",       NULL,               &asking->count      },
+        {"--warmup",      NULL,               &asking->warmup     },
     };
 
     options_read(argc, argv, slots, ARRAY_SIZE(slots));
-    if (!run->url || !run->ca_file || !run->serials_file || run->connections < 1 || run->count < 1)
+    if (!asking_is_whole(asking) || !run->ca_file || !run->serials_file)
         give_up("wanted: --url=URL --ca=FILE --serials=FILE [--form=post|get --nonce=1 "
                 "--connections=N --count=N --warmup=N]");
 }
@@ -217,30 +186,13 @@ int main(int argc, char **argv)
 {
     AUTO(TALLOC_CTX) *root = talloc_named_const(NULL, 0, "ocsp-load");
     struct run *run = mem_new(root, struct run);
-    const struct loop loop = loop_new();
-    AUTO(json_t) *result = json_object();
 
-    *run = (struct run){.form = "post", .connections = 16, .count = 10000};
+    *run = (struct run){
+        .form = "post", .asking = {ASKING_DEFAULTS, .ask = ask, .is_right = is_right, .arg = run}
+    };
     run_read(run, argc, argv);
     ca_read(run);
     questions_read(run);
-    const struct http_host host = http_host_new(root, &loop, run->url, NULL);
-    run->began_us = clock_monotonic_us();
-    for (int64_t i = 0; i < run->connections; i++) {
-        struct asker *asker = mem_new(root, struct asker);
-
-        asker->run = run;
-        asker->http.answered = on_answer;
-        http_open(&asker->http, &host);
-        ask(asker);
-    }
-    while (run->done < run->warmup + run->count)
-        loop_turn(&loop, WAIT_MS);
-    const double seconds = (double)(clock_monotonic_us() - run->began_us) / 1e6;
-    json_set_new(result, "rate", json_real((double)run->count / seconds));
-    json_set_integer(result, "errors", run->errors);
-    json_set_text(result, "first_error", run->first_error);
-    json_set_new(result, "request", samples_json(&run->samples));
-    (void)printf("%s\n", json_to_text(root, result));
+    asking_run(&run->asking);
     return EXIT_SUCCESS;
 }
