@@ -214,12 +214,6 @@ static bool certificate_ids(const struct certificate *certificate, struct certif
     return fault_cause_openssl(fault, "digest");
 }
 
-/* RFC 7093 section 2 method 1 where the certificate has none: as signer/facts.c takes it. */
-static struct bytes key_id(const struct certificate *certificate, const struct certificate_ids *ids)
-{
-    return certificate->ski.size > 0 ? certificate->ski : (struct bytes){ids->key_sha256, 20};
-}
-
 bool ca_store_instance(const struct ca_work *work, const struct new_ca *ca, bool in_tree,
                        struct fault *fault)
 {
@@ -231,12 +225,11 @@ bool ca_store_instance(const struct ca_work *work, const struct new_ca *ca, bool
     const struct rows *rows = db_query(
         work->ctx, work->run->db, &ca_store_signing, fault, TEXT(ca->id),
         TEXT(work->request->issuer_id), BYTEA(certificate->der), BYTEA(certificate->subject_der),
-        TEXT(ca->chain_pem), TEXT(ca->key_ref), TEXT(ca->algorithm),
-        BYTEA(key_id(certificate, &ids)), BYTEA(BYTES_OF(ids.name_sha1)),
-        BYTEA(BYTES_OF(ids.key_sha1)), BYTEA(BYTES_OF(ids.name_sha256)),
-        BYTEA(BYTES_OF(ids.key_sha256)), INSTANT(certificate->not_before),
-        INSTANT(certificate->not_after), INTEGER(certificate->path_len),
-        TEXT(in_tree ? ca->id : NULL));
+        TEXT(ca->chain_pem), TEXT(ca->key_ref), TEXT(ca->algorithm), BYTEA(certificate->key_id),
+        BYTEA(BYTES_OF(ids.name_sha1)), BYTEA(BYTES_OF(ids.key_sha1)),
+        BYTEA(BYTES_OF(ids.name_sha256)), BYTEA(BYTES_OF(ids.key_sha256)),
+        INSTANT(certificate->not_before), INSTANT(certificate->not_after),
+        INTEGER(certificate->path_len), TEXT(in_tree ? ca->id : NULL));
     if (!rows && fault->reason == DATABASE_DUPLICATE)
         return fault_set(fault, RESOURCE_CONFLICT, "chain",
                          "the issuer has that certificate, or an active CA, already");

@@ -4,7 +4,6 @@
 #include <openssl/x509v3.h>
 
 #include "core/auto.h"
-#include "core/digest.h"
 #include "core/json.h"
 #include "core/memory.h"
 #include "pki/certificate.h"
@@ -18,7 +17,6 @@
 #define MAX_SIGNATURES  1000000000
 #define MAX_CRL_S       (366 * SECONDS_PER_DAY)
 #define MAX_OCSP_S      (366 * SECONDS_PER_DAY)
-#define KEY_ID_OCTETS   20
 
 /* The members as they stand in the file. */
 struct facts_file {
@@ -169,18 +167,6 @@ static bool read_ekus(const struct text_list *list, unsigned *ret_ekus, struct f
     return true;
 }
 
-/* RFC 7093 section 2 method 1, for a CA certificate without the extension (04 section 3.1). */
-static struct bytes ski_of(TALLOC_CTX *ctx, const struct certificate *certificate)
-{
-    const ASN1_BIT_STRING *bits = X509_get0_pubkey_bitstr(certificate->x509);
-    uint8_t digest[DIGEST_SHA256_SIZE];
-
-    if (certificate->ski.size > 0 || !bits)
-        return certificate->ski;
-    digest_sha256((struct bytes){ASN1_STRING_get0_data(bits), ASN1_STRING_length(bits)}, digest);
-    return bytes_copy(ctx, (struct bytes){digest, KEY_ID_OCTETS});
-}
-
 /* 04 section 3.2, steps 3, 4 and 8. */
 static struct certificate *read_certificate(TALLOC_CTX *ctx, const char *base64,
                                             const struct key *key, struct fault *fault)
@@ -210,7 +196,7 @@ static struct ca_facts *make_facts(TALLOC_CTX *ctx, const struct facts_file *fil
 
     facts->issuer = (struct issuer_facts){
         .subject_der = certificate->subject_der,
-        .ski = ski_of(facts, certificate),
+        .ski = certificate->key_id,
         .algorithm = key->signature,
         .not_before = certificate->not_before,
         .not_after = certificate->not_after,

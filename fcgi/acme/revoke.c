@@ -80,7 +80,7 @@ static bool signed_by_its_ca(struct request *request, const struct certificate *
     if (!ca)
         return false;
     EVP_PKEY *key = X509_get0_pubkey(ca->x509);
-    return bytes_equal(leaf->aki, ca->ski) && key && X509_verify(leaf->x509, key) == 1;
+    return bytes_equal(leaf->aki, ca->key_id) && key && X509_verify(leaf->x509, key) == 1;
 }
 
 static bool ours_check(struct request *request, const struct certificate *leaf,

@@ -11,6 +11,7 @@
 #include "core/digest.h"
 #include "core/memory.h"
 #include "core/text.h"
+#include "pki/extension.h"
 #include "pki/outline.h"
 
 #include "core/banned.h"
@@ -210,12 +211,24 @@ static struct bytes octets_of(const ASN1_OCTET_STRING *string)
                           (size_t)ASN1_STRING_length(string)}; /* not negative */
 }
 
+/* What the certificates of a CA without the extension name in their AKI (04 section 3.1). */
+static struct bytes key_id_of(struct certificate *certificate)
+{
+    uint8_t id[KEY_ID_SIZE];
+
+    if (certificate->ski.size > 0)
+        return certificate->ski;
+    key_identifier(certificate->spki, id);
+    return bytes_copy(certificate, BYTES_OF(id));
+}
+
 static void read_extensions(struct certificate *certificate)
 {
     X509 *x509 = certificate->x509;
 
     read_names(certificate);
     certificate->ski = octets_of(X509_get0_subject_key_id(x509));
+    certificate->key_id = key_id_of(certificate);
     certificate->aki = octets_of(X509_get0_authority_key_id(x509));
     /* Above 1 are v1 roots and Netscape's types. */
     certificate->is_ca = X509_check_ca(x509) == 1;

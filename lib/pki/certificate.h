@@ -25,7 +25,8 @@ struct certificate {
     struct bytes issuer_der;
     const char *common_name; /* or NULL */
     struct name_list names;
-    struct bytes ski; /* size 0 when absent */
+    struct bytes ski;    /* size 0 when absent */
+    struct bytes key_id; /* ski; where it is absent RFC 7093 section 2 method 1, as our AKIs say */
     struct bytes aki;
     bool is_ca;
     int path_len; /* -1: none */

@@ -275,7 +275,7 @@ bool certificate_lint_signed(TALLOC_CTX *ctx, const struct certificate *leaf,
 {
     struct issuer_facts facts = {
         .subject_der = ca->subject_der,
-        .ski = ca->ski,
+        .ski = ca->key_id,
         .not_before = ca->not_before,
         .not_after = ca->not_after,
         .ceiling_s = INT64_MAX,

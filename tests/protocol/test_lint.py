@@ -33,6 +33,7 @@ def longer_than_its_ca():
 class Lint(RevokeTest):
 
     seconds = 6
+    RULES = "2"  # LINT_VERSION
     ERROR = "RFC 5280 6.1.3: validity must lie inside the CA's"
 
     def setUp(self):
@@ -80,13 +81,13 @@ class Lint(RevokeTest):
                        f"DELETE FROM certificate_lints WHERE version_id = '{self.version}'")
 
     def assertFound(self):
-        self.assertEqual(self.row()[:3], ["1", self.ERROR, ""])
-        self.assertEqual([(event["version_id"], event["rule"], event["linter"]) for event in self.told()], [(self.version, self.ERROR, 1)])
+        self.assertEqual(self.row()[:3], [self.RULES, self.ERROR, ""])
+        self.assertEqual([(event["version_id"], event["rule"], event["linter"]) for event in self.told()], [(self.version, self.ERROR, int(self.RULES))])
 
     def test_what_we_issue_is_clean(self):
         self.lint()
         first = self.row()
-        self.assertEqual(first[:3], ["1", "", ""])
+        self.assertEqual(first[:3], [self.RULES, "", ""])
         self.assertIsNone(self.shown())
         self.lint()
         self.assertEqual(self.row(), first, "once")
@@ -99,7 +100,7 @@ class Lint(RevokeTest):
         self.assertIn(self.ERROR, self.lint())
         self.assertFound()
         shown = self.shown()
-        self.assertEqual({**shown, "linted_at": ""}, {"linter": 1, "error": self.ERROR, "linted_at": ""})
+        self.assertEqual({**shown, "linted_at": ""}, {"linter": int(self.RULES), "error": self.ERROR, "linted_at": ""})
         alerts = "SELECT type, severity, message LIKE '%certificate_lint_failed%' FROM notification_events WHERE dedup_key LIKE 'certificate-lint:%'"
         self.assertEqual(self.stack.sql(alerts), [["SystemAlert", "warning", "t"]])
         self.lint()
@@ -120,7 +121,7 @@ class Lint(RevokeTest):
         self.lint()
         self.stack.sql(f"UPDATE certificate_lints SET linter = 0, error = 'gone', warnings = '{{old}}' WHERE version_id = '{self.version}'")
         self.lint()
-        self.assertEqual(self.row()[:3], ["1", "", ""])
+        self.assertEqual(self.row()[:3], [self.RULES, "", ""])
         self.assertEqual(self.told(), [])
 
     def test_the_walk_goes_on(self):

@@ -101,6 +101,7 @@ Test(certificate, facts_of_a_ca)
     cr_expect_eq(own->path_len, 2);
     cr_expect(bytes_equal(own->subject_der, own->issuer_der));
     cr_expect(bytes_equal(own->ski, own->aki));
+    cr_expect(bytes_equal(own->ski, own->key_id));
     cr_expect_str_eq(own->common_name, "Test CA");
     cr_expect_str_eq(own->key.algorithm, "RSA");
     cr_expect_eq(own->names.count, 0);
@@ -129,6 +130,7 @@ Test(certificate, weak_and_old_ones_are_read)
     cr_expect_str_eq(read->serial, "0");
     cr_expect_null(read->common_name);
     cr_expect_eq(read->ski.size, 0);
+    cr_expect_eq(read->key_id.size, 20);
     cr_expect_eq(read->aki.size, 0);
     cr_expect_not(read->is_ca, "v1 is no CA");
     cr_expect_eq(read->not_after - read->not_before, 60);

@@ -494,6 +494,35 @@ Test(lint, signed_certificates_against_their_ca)
     cr_expect_str_eq(fault.detail, "RFC 5280 4.1.2.3: signature algorithm must be the CA's");
 }
 
+/* A CA that came from elsewhere may have no SKI: its leaves name the key by RFC 7093 section 2
+ * method 1, as OpenSSL computes it here. */
+Test(lint, signed_certificates_of_a_ca_without_key_identifier)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    struct test_ca *ca = test_ca(scratch, "P-256", NULL);
+    const struct certificate_wish wish = test_wish(scratch);
+    AUTO(X509) *bare = X509_dup(ca->x509);
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    struct text_list warnings = {0};
+    struct fault fault = {0};
+
+    X509_EXTENSION_free(
+        X509_delete_ext(bare, X509_get_ext_by_NID(bare, NID_subject_key_identifier, -1)));
+    cr_assert_gt(X509_sign(bare, ca->key, EVP_sha256()), 0);
+    cr_assert_eq(X509_pubkey_digest(bare, EVP_sha256(), digest, NULL), 1);
+    ca->facts.ski = (struct bytes){digest, 20};
+    AUTO_OPENSSL(uint8_t) *der = NULL;
+    const int size = i2d_X509(bare, &der);
+    const struct certificate *above = certificate_from_der(scratch, (struct bytes){der, size},
+                                                           &fault);
+    const struct certificate *leaf = certificate_from_der(
+        scratch, test_certificate(scratch, ca, test_compose(scratch, &ca->facts, &wish)), &fault);
+    cr_assert(above && leaf, "%s", fault.detail);
+    cr_assert_eq(above->ski.size, 0);
+    cr_expect(certificate_lint_signed(scratch, leaf, above, &warnings, &fault), "%s", fault.detail);
+    cr_expect_eq(warnings.count, 0);
+}
+
 Test(lint, signed_certificates_under_a_key_that_signs_nothing_here)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
