@@ -3,6 +3,7 @@
 
 #include "core/auto.h"
 #include "core/memory.h"
+#include "net/issue_value.h"
 
 #include "core/banned.h"
 
@@ -14,102 +15,10 @@ struct record {
     struct bytes value;
 };
 
-/* One "issue" or "issuewild" value: a domain and parameters. */
-struct issue {
-    const char *domain; /* empty: nobody */
-    const char *account_uri;
-    const char *methods;
-};
-
 static bool letter_or_digit(uint8_t octet)
 {
     return (octet >= 'a' && octet <= 'z') || (octet >= 'A' && octet <= 'Z') ||
            (octet >= '0' && octet <= '9');
-}
-
-static bool domain_octet(uint8_t octet)
-{
-    return letter_or_digit(octet) || octet == '-' || octet == '.';
-}
-
-/* RFC 8659 section 4.2: printable ASCII but ";" and space. */
-static bool value_octet(uint8_t octet)
-{
-    return octet > ' ' && octet < 0x7f && octet != ';';
-}
-
-static void skip_white(struct bytes *from)
-{
-    while (from->size > 0 && (*from->data == ' ' || *from->data == '\t')) {
-        from->data++;
-        from->size--;
-    }
-}
-
-static bool skip_octet(struct bytes *from, uint8_t octet)
-{
-    if (from->size == 0 || *from->data != octet)
-        return false;
-    from->data++;
-    from->size--;
-    return true;
-}
-
-static char *take(TALLOC_CTX *ctx, struct bytes *from, bool (*belongs)(uint8_t))
-{
-    size_t length = 0;
-
-    while (length < from->size && belongs(from->data[length]))
-        length++;
-    char *text = mem_text_n(ctx, (const char *)from->data, length);
-    from->data += length;
-    from->size -= length;
-    return text;
-}
-
-/* A known parameter that stands twice fits nobody (RFC 8657 section 3). */
-static bool parameter_keep(const char **place, const char *value)
-{
-    if (*place)
-        return false;
-    *place = value;
-    return true;
-}
-
-static bool parameter_read(TALLOC_CTX *ctx, struct bytes *from, struct issue *issue)
-{
-    const char *tag = take(ctx, from, letter_or_digit);
-
-    skip_white(from);
-    if (!*tag || !skip_octet(from, '='))
-        return false;
-    skip_white(from);
-    const char *value = take(ctx, from, value_octet);
-    skip_white(from);
-    if (text_equal_nocase(tag, "accounturi"))
-        return parameter_keep(&issue->account_uri, value);
-    if (text_equal_nocase(tag, "validationmethods"))
-        return parameter_keep(&issue->methods, value);
-    return true;
-}
-
-/* False: not of the form of RFC 8659 section 4.2, so it permits nobody. */
-static bool issue_read(TALLOC_CTX *ctx, struct bytes from, struct issue *ret)
-{
-    struct issue issue = {0};
-
-    skip_white(&from);
-    issue.domain = take(ctx, &from, domain_octet);
-    skip_white(&from);
-    while (from.size > 0) {
-        if (!skip_octet(&from, ';'))
-            return false;
-        skip_white(&from);
-        if (from.size > 0 && !parameter_read(ctx, &from, &issue))
-            return false;
-    }
-    *ret = issue;
-    return true;
 }
 
 static bool is_ours(const struct caa_wish *wish, const char *domain)
@@ -120,18 +29,23 @@ static bool is_ours(const struct caa_wish *wish, const char *domain)
     return false;
 }
 
+/* A value that is not of the form permits nobody. */
 static bool permits(const struct caa_wish *wish, struct bytes value)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    struct issue issue;
+    struct issue_value issue;
+    const char *account;
+    const char *listed;
 
-    if (!issue_read(scratch, value, &issue) || !is_ours(wish, issue.domain))
+    if (!issue_value_read(scratch, value, &issue) || !is_ours(wish, issue.domain) ||
+        !issue_value_find(&issue, "accounturi", &account) ||
+        !issue_value_find(&issue, "validationmethods", &listed))
         return false;
-    if (issue.account_uri && !text_equal(issue.account_uri, wish->account_url))
+    if (account && !text_equal(account, wish->account_url))
         return false;
-    if (!issue.methods)
+    if (!listed)
         return true;
-    const struct text_list methods = text_split(scratch, issue.methods, ',');
+    const struct text_list methods = text_split(scratch, listed, ',');
     return text_list_has(&methods, wish->method);
 }
 
@@ -141,11 +55,13 @@ static bool record_read(TALLOC_CTX *ctx, struct bytes rdata, struct record *ret)
     if (rdata.size < 2 || rdata.data[1] == 0 || rdata.data[1] > rdata.size - 2)
         return false;
     const size_t length = rdata.data[1];
-    struct bytes tag = {rdata.data + 2, length};
+    for (size_t i = 0; i < length; i++)
+        if (!letter_or_digit(rdata.data[2 + i]))
+            return false;
     ret->critical = (rdata.data[0] & CRITICAL) != 0;
-    ret->tag = take(ctx, &tag, letter_or_digit);
+    ret->tag = mem_text_n(ctx, (const char *)rdata.data + 2, length);
     ret->value = (struct bytes){rdata.data + 2 + length, rdata.size - 2 - length};
-    return tag.size == 0;
+    return true;
 }
 
 static bool known(const char *tag)

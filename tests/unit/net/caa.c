@@ -49,6 +49,8 @@ static const struct {
     {"another method",               {RECORD("\0\005issueca.test; validationmethods=dns-011")},   false, false},
     {"no method",                    {RECORD("\0\005issueca.test; validationmethods=")},          false, false},
     {"an unknown parameter",         {RECORD("\0\005issueca.test; policy=ev")},                   true,  true },
+    {"a tag with a hyphen",          {RECORD("\0\005issueca.test; account-uri=x")},               true,  true },
+    {"a hyphen at its end",          {RECORD("\0\005issueca.test; account-=x")},                  false, false},
     {"a parameter alone",            {RECORD("\0\005issueca.test; policy")},                      false, false},
     {"parameters without semicolon", {RECORD("\0\005issueca.test policy=ev")},                    false, false},
     {"a NUL in the value",           {RECORD("\0\005issueca.test\0")},                            false, false},
