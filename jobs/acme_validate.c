@@ -51,9 +51,9 @@ static const struct {
     const char *types;
     size_t concurrency;
 } lane_kinds[] = {
-    {"http-01",               AT(settings, acme_http01_concurrency)   },
-    {"dns-01,dns-account-01", AT(settings, acme_dns01_concurrency)    },
-    {"tls-alpn-01",           AT(settings, acme_tlsalpn01_concurrency)},
+    {"http-01",                              AT(settings, acme_http01_concurrency)   },
+    {"dns-01,dns-account-01,dns-persist-01", AT(settings, acme_dns01_concurrency)    },
+    {"tls-alpn-01",                          AT(settings, acme_tlsalpn01_concurrency)},
 };
 
 struct lane {

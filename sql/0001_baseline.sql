@@ -1269,7 +1269,7 @@ CREATE TABLE acme_challenges (
     claimed_by text,
     lease_until timestamptz,
     validation_record jsonb,
-    -- what the client that answered calls its account: CAA and dns-account-01 want it
+    -- what the client that answered calls its account: CAA, dns-account-01 and dns-persist-01 want it
     account_url text,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()

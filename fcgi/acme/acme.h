@@ -201,8 +201,8 @@ static inline bool acme_preauthorizes(const struct acme_profile *profile)
 /* authz.c */
 /* Answers with the authorization of the first row, which is one of acme_authz_show. */
 bool acme_authz_answer(struct response *response, unsigned status, const struct rows *rows);
-/* What an identifier may be proved by. */
-struct text_list acme_challenge_types(TALLOC_CTX *ctx, const struct acme_profile *profile,
+/* What an identifier may be proved by; on the request. */
+struct text_list acme_challenge_types(struct request *request, const struct acme_profile *profile,
                                       const char *identifier_type, bool wildcard);
 
 #endif

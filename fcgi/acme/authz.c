@@ -50,17 +50,24 @@ STATEMENT(
     "  FROM acme_authz_deactivate($1, $2::timestamptz, $3, $4, $5, $6::inet, $7) r "
     "  LEFT JOIN LATERAL acme_authz_show(CASE WHEN r.outcome IS NOT NULL THEN $4 END) z ON true");
 
-struct text_list acme_challenge_types(TALLOC_CTX *ctx, const struct acme_profile *profile,
+static struct text_list issuers_of(struct request *request)
+{
+    return challenge_issuers(request, &request->settings->acme_caa_identities);
+}
+
+/* A record that persists names us, so without a name there is none (01 section 9.5). */
+struct text_list acme_challenge_types(struct request *request, const struct acme_profile *profile,
                                       const char *identifier_type, bool wildcard)
 {
+    const bool has_name = issuers_of(request).count > 0;
     struct text_list types = {0};
 
     for (size_t i = 0; i < challenge_type_count; i++) {
         const struct challenge_type *type = &challenge_types[i];
 
         if (challenge_type_proves(type, identifier_type, wildcard) &&
-            text_list_has(&profile->challenge_types, type->name))
-            text_list_add(ctx, &types, type->name);
+            (has_name || !type->persists) && text_list_has(&profile->challenge_types, type->name))
+            text_list_add(request, &types, type->name);
     }
     return types;
 }
@@ -77,6 +84,25 @@ static json_t *recorded(json_t *rows, const char *type)
     return NULL;
 }
 
+/* A token, or what the record must say in its place (draft-ietf-acme-dns-persist-01 section 3.1):
+ * the account's URL and one of our names. */
+static void add_what_is_proved(struct request *request, json_t *challenge, const char *type,
+                               const char *token)
+{
+    if (!challenge_type_find(type)->persists) {
+        json_set_text(challenge, "token", token);
+        return;
+    }
+    const struct text_list issuers = issuers_of(request);
+    json_t *names = json_array();
+
+    for (size_t i = 0; i < issuers.count; i++)
+        json_add_text(names, issuers.items[i]);
+    json_set_text(challenge, "accounturi",
+                  acme_url(request, "/account/%s", acme_of(request)->account.id));
+    json_set_new(challenge, "issuer-domain-names", names);
+}
+
 static json_t *challenge_object(struct request *request, const struct rows *authz, const char *type,
                                 json_t *record)
 {
@@ -91,7 +117,7 @@ static json_t *challenge_object(struct request *request, const struct rows *auth
     json_set_text(challenge, "url",
                   acme_url(request, "/challenge/" CHALLENGE_PREFIX "%s.%s", id, type));
     json_set_text(challenge, "status", status);
-    json_set_text(challenge, "token", row_text(authz, 0, "token"));
+    add_what_is_proved(request, challenge, type, row_text(authz, 0, "token"));
     if (text_equal(status, "valid")) {
         const json_t *at = json_object_get(record, "validated");
         const int64_t validated_s = json_is_number(at)

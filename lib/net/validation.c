@@ -11,10 +11,8 @@
 #define SHOWN_MAX 100
 
 static const struct validator *const validators[] = {
-    &http01_validator,
-    &dns01_validator,
-    &dns_account01_validator,
-    &tlsalpn01_validator,
+    &http01_validator,    &dns01_validator,     &dns_account01_validator,
+    &persist01_validator, &tlsalpn01_validator,
 };
 
 const struct validator *validator_of(const char *type)

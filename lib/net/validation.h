@@ -54,7 +54,7 @@ struct validator {
 };
 
 extern const struct validator http01_validator, dns01_validator, dns_account01_validator,
-    tlsalpn01_validator, caa_validator;
+    persist01_validator, tlsalpn01_validator, caa_validator;
 
 /* Of a challenge type; NULL: none is built. CAA is no challenge. */
 const struct validator *validator_of(const char *type);

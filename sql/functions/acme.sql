@@ -68,8 +68,8 @@ BEGIN
 END $$;
 
 -- The account's authorization that serves for a name without another proof, or NULL. Somebody has proved it: where the
--- profile trusted its accounts, authorizations are valid without, and serve nothing once it wants proofs. p_caa: CAA must
--- be fresh.
+-- profile trusted its accounts, authorizations are valid without, and serve nothing once it wants proofs. A record that
+-- stays is looked at for each order: it may be gone, or past its end. p_caa: CAA must be fresh.
 CREATE OR REPLACE FUNCTION acme_authz_serving(p_account text, p_type text, p_value text, p_wildcard boolean, p_caa boolean)
   RETURNS text LANGUAGE plpgsql STABLE AS $$
 BEGIN
@@ -78,7 +78,8 @@ BEGIN
            WHERE z.account_id = p_account AND z.status = 'valid' AND z.identifier->>'value' = p_value
              AND z.identifier->>'type' = p_type AND z.wildcard = p_wildcard
              AND z.expires_at > now() + interval '10 minutes'
-             AND EXISTS (SELECT 1 FROM acme_challenges c WHERE c.authz_id = z.authz_id AND c.status = 'valid')
+             AND EXISTS (SELECT 1 FROM acme_challenges c
+                          WHERE c.authz_id = z.authz_id AND c.status = 'valid' AND c.type <> 'dns-persist-01')
              AND (NOT p_caa OR acme_caa_fresh(z.identifier, z.caa_checked_at, interval '10 minutes'))
            LIMIT 1);
 END $$;

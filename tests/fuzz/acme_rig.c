@@ -27,6 +27,9 @@
     "02000102030405060708090a0b0c0d0e0f6465666768696a6b6c6d6e6ff38b6d1944a6a970f07c74efd1224014"   \
     "537bfd62be6fa0cf2597c06b598fb68a6c9d336fd218a2c1dd818504562a84a9"
 
+#define WORLD_SETTINGS                                                                             \
+    "{\"preauthorization\":true,\"challenge_types\":[\"http-01\",\"dns-01\",\"dns-persist-01\"]}"
+
 enum { WORLD_COLUMNS = 8 };
 
 static const struct fake_column columns[] = {
@@ -156,8 +159,7 @@ static void set_world(TALLOC_CTX *ctx, const char *path, unsigned world)
         {"fresh",         world & WORLD_BAD_NONCE ? "f" : "t"                 },
         {"order_status",         world & WORLD_DECIDED ? "valid" : "ready"},
         {"revoked",         world & WORLD_DECIDED ? "t" : "f"                      },
-        {"settings",
-         world & WORLD_BINDING ? "{\"eab_required\":true}" : "{\"preauthorization\":true}"},
+        {"settings",         world & WORLD_BINDING ? "{\"eab_required\":true}" : WORLD_SETTINGS},
         {"acme_auth_mode",         world & WORLD_TRUSTS ? "trust_authenticated" : "challenge"                },
         {"auth_mode",         world & WORLD_TRUSTS ? "trust_authenticated" : "challenge"},
         {"issuer_type",         "local"              },
@@ -179,6 +181,8 @@ static void set_clock(void)
 static const struct settings *settings_once(void)
 {
     static struct settings settings;
+    static char ours[] = "ca.example";
+    static char *names[] = {ours};
 
     if (settings.database_url)
         return &settings;
@@ -187,6 +191,8 @@ static const struct settings *settings_once(void)
     settings.acme_enabled = true;
     settings.acme_default_profile_id = "prof-test";
     settings.acme_tos_url = "https://ca.example/terms";
+    settings.acme_caa_identities = (struct text_list){names, ARRAY_SIZE(names)};
+    settings.acme_caa_mode = "off";
     settings.signer_socket = "/nonexistent/signer.sock";
     log_configure(LOG_ERROR, LOG_JSON);
     return &settings;

@@ -22,8 +22,13 @@ INSERT INTO certificate_profiles (id, name, issuer_id, allowed_key_algorithms) V
   ('prof-p384', 'P-384 only', 'iss-local', '[{"algorithm":"ECDSA","min_size":384}]') ON CONFLICT DO NOTHING;
 INSERT INTO certificate_profiles (id, name, issuer_id) VALUES
   ('prof-eab', 'Bound', 'iss-local'), ('prof-plain', 'No wildcards', 'iss-local') ON CONFLICT DO NOTHING;
+INSERT INTO certificate_profiles (id, name, issuer_id, acme_auth_mode) VALUES
+  ('prof-persist', 'Records that stay', 'iss-local', 'challenge'),
+  ('prof-persist-http', 'Records that stay, or http-01', 'iss-local', 'challenge') ON CONFLICT DO NOTHING;
 INSERT INTO acme_profile_settings (profile_id, settings) VALUES
   ('prof-eab', '{"eab_required":true}'),
+  ('prof-persist', '{"challenge_types":["dns-persist-01"]}'),
+  ('prof-persist-http', '{"challenge_types":["dns-persist-01","http-01"]}'),
   ('prof-plain', '{"allow_wildcard":false,"allow_single_label":false,"identifier_types":["dns"]}')
 ON CONFLICT DO NOTHING;
 """

@@ -11,14 +11,17 @@ INSERT INTO certificate_profiles (id, name, issuer_id, acme_auth_mode) VALUES
   ('prof-proof', 'Proof', 'iss-local', 'challenge'), ('prof-proof-b', 'Proof B', 'iss-local', 'challenge'),
   ('prof-proof-dns', 'Proof by DNS', 'iss-local', 'challenge'), ('prof-proof-tls', 'Proof by TLS', 'iss-local', 'challenge'),
   ('prof-proof-all', 'All proofs', 'iss-local', 'challenge'), ('prof-proof-label', 'Proof by label', 'iss-local', 'challenge'),
-  ('prof-proof-heedless', 'Without CAA', 'iss-local', 'challenge')
+  ('prof-proof-heedless', 'Without CAA', 'iss-local', 'challenge'), ('prof-proof-persist', 'Proof that stays', 'iss-local', 'challenge'),
+  ('prof-proof-drafts', 'Types of drafts', 'iss-local', 'challenge')
 ON CONFLICT DO NOTHING;
 INSERT INTO certificate_profiles (id, name, issuer_id, acme_auth_mode, requires_approval) VALUES
   ('prof-proof-gated', 'Proof, and two persons', 'iss-local', 'challenge', true) ON CONFLICT DO NOTHING;
 INSERT INTO acme_profile_settings (profile_id, settings) VALUES
   ('prof-proof', '{"challenge_types":["http-01"]}'), ('prof-proof-b', '{"challenge_types":["http-01"]}'),
   ('prof-proof-dns', '{"challenge_types":["dns-01"]}'), ('prof-proof-tls', '{"challenge_types":["tls-alpn-01"]}'),
-  ('prof-proof-label', '{"challenge_types":["dns-account-01"]}'), ('prof-proof-heedless', '{"caa":"off"}')
+  ('prof-proof-label', '{"challenge_types":["dns-account-01"]}'), ('prof-proof-heedless', '{"caa":"off"}'),
+  ('prof-proof-persist', '{"challenge_types":["dns-persist-01"]}'),
+  ('prof-proof-drafts', '{"challenge_types":["dns-persist-01","dns-account-01","http-01"],"preauthorization":true}')
 ON CONFLICT DO NOTHING;
 """
 

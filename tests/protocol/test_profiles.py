@@ -136,8 +136,8 @@ class Writes(ProfileTest):
             ({"allow_wildcard": "no"}, "acme.allow_wildcard", "acme.allow_wildcard must be true or false"),
             ({"challenge_types": "http-01"}, "acme.challenge_types", "acme.challenge_types must be an array of strings"),
             ({"challenge_types": []}, "acme.challenge_types", "acme.challenge_types must name at least one type"),
-            ({"challenge_types": ["http-01", "dns-persist-01"]}, "acme.challenge_types",
-             'acme.challenge_types[1]: "dns-persist-01" is none of http-01, dns-01, tls-alpn-01, dns-account-01'),
+            ({"challenge_types": ["http-01", "dns-persist-02"]}, "acme.challenge_types",
+             'acme.challenge_types[1]: "dns-persist-02" is none of http-01, dns-01, tls-alpn-01, dns-account-01, dns-persist-01'),
             ({"identifier_types": []}, "acme.identifier_types", "acme.identifier_types must name at least one type"),
             ({"identifier_types": ["dns", "email"]}, "acme.identifier_types", 'acme.identifier_types[1]: "email" is none of dns, ip'),
             ({"caa": "maybe"}, "acme.caa", 'acme.caa must be "on" or "off" or "inherit"'),
@@ -225,7 +225,7 @@ class Writes(ProfileTest):
 
     def test_acme_settings(self):
         """POST and PUT say all of them, PATCH some, null none; the diff tells what changed."""
-        everything = {"eab_required": True, "challenge_types": ["dns-01", "dns-account-01"], "identifier_types": ["dns"], "allow_wildcard": True,
+        everything = {"eab_required": True, "challenge_types": ["dns-01", "dns-account-01", "dns-persist-01"], "identifier_types": ["dns"], "allow_wildcard": True,
                       "allow_single_label": False, "preauthorization": False, "authz_reuse": False, "caa": "on", "selectable_profiles": [],
                       "resolver": "192.0.2.53:5353, [2001:db8::53]", "require_mtls": False, "perspectives_required": 0}
         body = self.new(acme_auth_mode="challenge", acme={**everything, "resolver": None})

@@ -1,16 +1,17 @@
-"""dns-01, dns-account-01, tls-alpn-01 and CAA, good and hostile; http-01 and the rules of all are in test_challenge.py."""
+"""dns-01, dns-account-01, dns-persist-01, tls-alpn-01 and CAA, good and hostile; http-01 and the rules of all are in test_challenge.py."""
 import base64
 import hashlib
 import ipaddress
 import os
 import signal
 import threading
+import time
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import targets
-from acme_client import b64u, csr
+from acme_client import Key, b64u, csr
 from challenge_case import ChallengeTest, shared, shared_tls_port
 from stack import Stack
 from test_clients import ClientTest
@@ -59,6 +60,16 @@ class ProofTest(ChallengeTest):
         self.assertEqual((problem["type"], problem["status"]), (PREFIX + kind, status), problem)
         self.assertIn(words, problem["detail"])
 
+    def told(self, acme, order):
+        """The problem of the order's one challenge, once it was tried."""
+        found = []
+
+        def tried():
+            found[:] = self.authz(acme, order.json)[0]["challenges"]
+            return "error" in found[0] or found[0]["status"] == "valid"
+        Stack.wait(tried, what="the challenge is tried")
+        return found[0].get("error")
+
     def assertIssued(self, acme, order, names, sans):
         answer = acme.finalize(order, csr(ec.generate_private_key(ec.SECP256R1()), names))
         self.assertEqual(answer.json["status"], "valid", answer)
@@ -104,7 +115,7 @@ class Dns(ProofTest):
         self.assertEqual([c["type"] for c in plain["challenges"]], ["http-01", "dns-01", "tls-alpn-01"])
         self.assertEqual([c["type"] for c in wild["challenges"]], ["dns-01"])
         url = self.challenge(wild, "dns-01")["url"]
-        for kind in ("http-01", "tls-alpn-01", "dns-account-01"):  # what is not offered cannot be answered
+        for kind in ("http-01", "tls-alpn-01", "dns-account-01", "dns-persist-01"):  # what is not offered cannot be answered
             self.assertProblem(acme.post(url.replace("dns-01", kind), {}), 404, "malformed")
         self.by_dns(acme, order.json)
         self.assertEqual(len(self.names.txt["_acme-challenge.both.test"]), 2)
@@ -174,15 +185,48 @@ class Dns(ProofTest):
                               "WHERE z.identifier->>'value' = ANY ('{none.test,wrong-dns.test}')")
         self.assertEqual(rows, [["2"]])  # both may pass: tried again
 
+    def label(self, acme):
+        return "_" + base64.b32encode(hashlib.sha256(acme.kid.encode()).digest()[:10]).decode().lower()
+
     def test_an_account_has_a_label_of_its_own(self):
         acme = self.client("prof-proof-label")
-        order = acme.order("label.test", "*.label.test")
-        label = base64.b32encode(hashlib.sha256(acme.kid.encode()).digest()[:10]).decode().lower()
+        names = ("label.test", "*.label.test")
+        self.names.caa["label.test"] = [(0, "issue", f"ca.test; accounturi={acme.kid}; validationmethods=dns-account-01")]
+        order = acme.order(*names)
         for authz in self.authz(acme, order.json):
             self.assertEqual([c["type"] for c in authz["challenges"]], ["dns-account-01"])
-            self.respond(acme, self.publish(acme, authz, "dns-account-01", f"_{label}._acme-challenge.label.test"))
-        self.assertEqual(self.settled(acme, order.headers["Location"])["status"], "ready")
+            self.respond(acme, self.publish(acme, authz, "dns-account-01", f"{self.label(acme)}._acme-challenge.label.test"))
+        done = self.settled(acme, order.headers["Location"])
+        self.assertEqual(done["status"], "ready", done)
         self.assertNotIn(("_acme-challenge.label.test", targets.TXT), self.names.asked)
+        self.assertIssued(acme, done, names, names)
+
+    def test_labels_that_prove_nothing(self):
+        """dns-01's own name, another account's label, the label of another name, and a wrong value at the right one."""
+        acme, other = self.client("prof-proof-label"), self.client("prof-proof-label")
+        mine, theirs = self.label(acme), self.label(other)
+        self.assertNotEqual(mine, theirs)
+        cases = {
+            "unlabelled.test": ("_acme-challenge.unlabelled.test", "dns", 400),
+            "other-label.test": (f"{theirs}._acme-challenge.other-label.test", "dns", 400),
+            "bare-label.test": (f"{mine[1:]}._acme-challenge.bare-label.test", "dns", 400),
+            "other-name.test": (f"{mine}._acme-challenge.test", "dns", 400),
+            "other-value.test": (None, "incorrectResponse", 403),
+            "caa-method.test": (f"{mine}._acme-challenge.caa-method.test", "caa", 403),
+        }
+        self.names.caa["caa-method.test"] = [(0, "issue", "ca.test; validationmethods=dns-01")]
+        orders = {}
+        for name, (at, *_) in cases.items():
+            orders[name] = acme.order(name)
+            authz = self.authz(acme, orders[name].json)[0]
+            if at:
+                self.publish(acme, authz, "dns-account-01", at)
+            else:  # the other account's thumbprint
+                self.publish(other, authz, "dns-account-01", f"{mine}._acme-challenge.{name}")
+            self.respond(acme, self.challenge(authz, "dns-account-01"))
+        for name, (_, kind, status) in cases.items():
+            with self.subTest(name):
+                self.assertSubproblem(self.told(acme, orders[name]), kind, status, name if kind == "caa" else f"{mine}._acme-challenge.{name}")
 
     def test_a_profile_has_a_resolver_of_its_own(self):
         own = targets.Names()
@@ -227,6 +271,117 @@ class Dns(ProofTest):
         self.assertEqual(self.settled(acme, order.headers["Location"])["status"], "ready")
         self.assertEqual(self.stack.value("SELECT count(*) FROM audit_events WHERE action = 'acme_challenge_completed' "
                                           f"AND resource_id = '{order.headers['Location'].rsplit('/', 1)[1]}'"), "1")
+
+
+class Persist(ProofTest):
+    """dns-persist-01: a record that stays, and is looked at for each order. The stack's own names are ca.test and other-ca.test."""
+
+    def client(self, profile="prof-proof-persist", key=None, register=True):
+        return super().client(profile, key, register)
+
+    def say(self, name, *records):
+        self.names.txt[f"_validation-persist.{name}"] = list(records)
+
+    def answered(self, acme, *names):
+        order = acme.order(*names)
+        self.assertEqual(order.status, 201, order)
+        for authz in self.authz(acme, order.json):
+            self.respond(acme, self.challenge(authz, "dns-persist-01"))
+        return order
+
+    def test_one_record_for_each_order(self):
+        acme = self.client()
+        names = ("stays.test", "*.stays.test")
+        self.names.caa["stays.test"] = [(0, "issue", f"ca.test; accounturi={acme.kid}; validationmethods=dns-persist-01")]
+        record = f"ca.test; accounturi={acme.kid}; policy=wildcard; persistUntil={int(time.time()) + 86400}"
+        self.say("stays.test", "else.test; accounturi=https://else.test/1", "rubbish;", "ca.test; accounturi=https://else.test/1", (record[:9], "", record[9:]))
+        order = acme.order(*names)
+        for authz in self.authz(acme, order.json):
+            self.assertEqual([set(c) for c in authz["challenges"]], [{"type", "url", "status", "accounturi", "issuer-domain-names"}])
+            challenge = authz["challenges"][0]
+            self.assertEqual((challenge["type"], challenge["status"], challenge["accounturi"], challenge["issuer-domain-names"]),
+                             ("dns-persist-01", "pending", acme.kid, ["ca.test", "other-ca.test"]))
+            self.assertEqual(acme.post(challenge["url"]).json, challenge)
+            self.respond(acme, challenge)
+        done = self.settled(acme, order.headers["Location"])
+        self.assertEqual(done["status"], "ready", done)
+        for authz in self.authz(acme, done):
+            self.assertEqual([(c["type"], c["status"], "token" in c) for c in authz["challenges"]], [("dns-persist-01", "valid", False)])
+        self.assertIssued(acme, done, names, names)
+        again = self.answered(acme, *names)  # nothing of the first order serves, and nothing new is published
+        self.assertEqual(set(again.json["authorizations"]) & set(done["authorizations"]), set())
+        self.assertEqual(self.settled(acme, again.headers["Location"])["status"], "ready")
+        self.say("stays.test", "else.test; accounturi=https://else.test/1")
+        gone = self.answered(acme, "stays.test")
+        self.assertSubproblem(self.told(acme, gone), "incorrectResponse", 403, "names no issuer domain of ours")
+
+    def test_what_fails(self):
+        acme, other = self.client(), self.client()
+        good = f"ca.test; accounturi={acme.kid}"
+        soon, late = int(time.time()) + 86400, int(time.time()) - 1
+        wrong = "incorrectResponse", 403
+        cases = {
+            "p-none.test": (targets.NXDOMAIN, "dns", 400, "NXDOMAIN for _validation-persist.p-none.test TXT"),
+            "p-empty.test": ([], "dns", 400, "no TXT record"),
+            "p-issuer.test": ([f"else.test; accounturi={acme.kid}"], *wrong, "names no issuer domain of ours"),
+            "p-below.test": ([f"x.ca.test; accounturi={acme.kid}"], *wrong, "names no issuer domain of ours"),
+            "p-account.test": ([f"ca.test; accounturi={other.kid}"], *wrong, "names another account"),
+            "p-case.test": ([f"ca.test; accounturi={acme.kid.upper()}"], *wrong, "names another account"),
+            "p-noaccount.test": (["ca.test; policy=wildcard"], *wrong, "has no accounturi"),
+            "p-past.test": ([f"{good}; persistUntil={late}"], *wrong, "is past its persistUntil"),
+            "p-until.test": ([f"{good}; persistUntil=tomorrow"], *wrong, "is malformed"),
+            "p-twice.test": ([f"{good}; accounturi={acme.kid}"], *wrong, "is malformed"),
+            "p-open.test": ([f"{good};"], *wrong, "is malformed"),
+            "p-token.test": (["no\x01t \xff it"], *wrong, 'the nearest, "no?t ? it", is malformed'),
+            "*.p-wild.test": ([good], *wrong, "lacks policy=wildcard"),
+            "*.p-policy.test": ([f"{good}; policy=all; persistUntil={soon}"], *wrong, "lacks policy=wildcard"),
+            "*.p-halves.test": ([good, f"ca.test; accounturi={other.kid}; policy=wildcard"], *wrong, "of 2 records none fits"),
+        }
+        self.names.caa["p-caa.test"] = [(0, "issue", "ca.test; validationmethods=dns-01")]
+        cases["p-caa.test"] = ([good], "caa", 403, "at p-caa.test")
+        orders = {}
+        for name, (records, *_) in cases.items():
+            self.names.txt["_validation-persist." + name.removeprefix("*.")] = records
+            orders[name] = self.answered(acme, name)
+        for name, (_, kind, status, words) in cases.items():
+            with self.subTest(name):
+                self.assertSubproblem(self.told(acme, orders[name]), kind, status, words)
+
+    def test_a_record_that_is_mended(self):
+        acme = self.client()
+        self.say("mended.test", f"ca.test; accounturi={acme.kid};")
+        order = self.answered(acme, "mended.test")
+        Stack.wait(lambda: "error" in self.authz(acme, order.json)[0]["challenges"][0], what="the first failure shows")
+        self.say("mended.test", f"OTHER-CA.test;AccountURI={acme.kid}")
+        self.stack.sql("UPDATE acme_challenges SET next_attempt_at = now() WHERE status = 'processing'")  # time passes
+        self.assertEqual(self.settled(acme, order.headers["Location"])["status"], "ready")
+
+    def test_what_is_offered(self):
+        """To names and wildcards, in the table's order; with a token for the other types; what was proved ahead serves no order."""
+        acme = self.client("prof-proof-drafts")
+        plain, wild, address = self.authz(acme, acme.order("offered.good.test", "*.offered.good.test", "127.0.0.1").json)
+        self.assertEqual([(c["type"], "token" in c, "accounturi" in c) for c in plain["challenges"]],
+                         [("http-01", True, False), ("dns-account-01", True, False), ("dns-persist-01", False, True)])
+        self.assertEqual([c["type"] for c in wild["challenges"]], ["dns-account-01", "dns-persist-01"])
+        self.assertEqual([c["type"] for c in address["challenges"]], ["http-01"])
+        url = address["challenges"][0]["url"].replace("http-01", "dns-persist-01")
+        self.assertProblem(acme.post(url, {}), 404, "malformed", "no such challenge")
+        self.assertProblem(self.client().order("127.0.0.1"), 400, "rejectedIdentifier")
+        ahead = acme.post("/new-authz", {"identifier": {"type": "dns", "value": "ahead-stays.test"}})
+        self.say("ahead-stays.test", f"ca.test; accounturi={acme.kid}")
+        self.respond(acme, self.challenge(ahead.json, "dns-persist-01"))
+        self.assertEqual(self.settled(acme, ahead.headers["Location"])["status"], "valid")
+        order = acme.order("ahead-stays.test").json
+        self.assertEqual(order["status"], "pending")
+        self.assertNotIn(ahead.headers["Location"], order["authorizations"])
+
+    def test_an_account_moves_to_another_key(self):
+        """The record stays good, since the account's URL does."""
+        acme = self.client()
+        self.say("moved.test", f"ca.test; accounturi={acme.kid}")
+        self.assertEqual(acme.change_key(Key()).status, 200)
+        order = self.answered(acme, "moved.test")
+        self.assertEqual(self.settled(acme, order.headers["Location"])["status"], "ready")
 
 
 class Killed(ProofTest):

@@ -338,6 +338,16 @@ class Orders(ProtocolTest):
             with self.subTest(name):
                 self.assertProblem(plain.order("ok.example.org", name), 400, "rejectedIdentifier")
 
+    def test_without_a_name_of_ours_no_record_names_us(self):
+        """dns-persist-01 where CERTCTL_ACME_SERVER_CAA_IDENTITIES is not set."""
+        answer = self.client("prof-persist").order("nameless.example.org")
+        self.assertProblem(answer, 400, "rejectedIdentifier")
+        self.assertEqual([p["detail"] for p in answer.json["subproblems"]], ["no challenge can validate this identifier here"])
+        acme = self.client("prof-persist-http")
+        challenges = acme.post(acme.order("nameless.example.org").json["authorizations"][0]).json["challenges"]
+        self.assertEqual([c["type"] for c in challenges], ["http-01"])
+        self.assertProblem(acme.post(challenges[0]["url"].replace("http-01", "dns-persist-01"), {}), 404, "malformed", "no such challenge")
+
     def test_malformed(self):
         for about, payload, says in (("none", {}, "identifiers"), ("empty", {"identifiers": []}, "identifiers"),
                                      ("too many", {"identifiers": [{"type": "dns", "value": f"n{i}.example.org"}
