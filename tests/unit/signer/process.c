@@ -2,6 +2,8 @@
 #include <criterion/criterion.h>
 #include <openssl/x509v3.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,6 +12,8 @@
 #include "core/clock.h"
 #include "core/digest.h"
 #include "core/memory.h"
+#include "core/text.h"
+#include "pki/der.h"
 #include "rig.h"
 
 #include "core/banned.h"
@@ -412,6 +416,112 @@ Test(signer_process, chains_200_signatures_of_4_clients_and_2_signers)
     rig_end(rig);
 }
 
+static char *read_proc(TALLOC_CTX *ctx, pid_t pid, const char *name)
+{
+    char *text = mem_array(ctx, char, 8192);
+    AUTO(FILE) *file = fopen(mem_printf(ctx, "/proc/%d/%s", pid, name), "rbe");
+
+    cr_assert_not_null(file);
+    cr_assert_gt(fread(text, 1, 8191, file), 0);
+    return text;
+}
+
+/* utime and stime, proc(5). */
+static int64_t cpu_ticks(pid_t pid)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const char *behind_name = strrchr(read_proc(scratch, pid, "stat"), ')');
+    int64_t user = 0;
+    int64_t kernel = 0;
+
+    cr_assert_not_null(behind_name);
+    const struct text_list fields = text_split(scratch, behind_name + 2, ' ');
+    cr_assert_gt(fields.count, 12);
+    cr_assert(text_to_integer(fields.items[11], 0, INT64_MAX, &user));
+    cr_assert(text_to_integer(fields.items[12], 0, INT64_MAX, &kernel));
+    return user + kernel;
+}
+
+/* The octets of the serial, right-aligned. False where it is not positive, below 2^127 and without
+ * an octet too many: at most 32 hex digits (00 decision 6). */
+static bool read_serial(struct bytes der, uint8_t *ret_octets)
+{
+    struct bytes certificate;
+    struct bytes tbs;
+    struct bytes serial;
+
+    if (!der_read_tag(&der, DER_SEQUENCE, &certificate) ||
+        !der_read_tag(&certificate, DER_SEQUENCE, &tbs) ||
+        !der_read_tag(&tbs, DER_CONTEXT_CONSTRUCTED(0), NULL) ||
+        !der_read_tag(&tbs, DER_INTEGER, &serial))
+        return false;
+    if (serial.size == 0 || serial.size > CERTIFICATE_SERIAL_SIZE || serial.data[0] & 0x80)
+        return false;
+    if (serial.data[0] == 0 && (serial.size == 1 || !(serial.data[1] & 0x80)))
+        return false;
+    memcpy(ret_octets + CERTIFICATE_SERIAL_SIZE - serial.size, serial.data, serial.size);
+    return true;
+}
+
+/* As sign_many, and puts each serial into memory that is shared. */
+static pid_t draw_many(struct rig *rig, const struct rig_key *key,
+                       const struct certificate_wish *wish, uint8_t *serials, size_t times)
+{
+    const pid_t pid = fork();
+
+    if (pid != 0)
+        return pid;
+    for (size_t i = 0; i < times; i++) {
+        AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+        struct fault fault = {0};
+        struct bytes der;
+        if (!signer_sign_leaf(scratch, rig->socket, key->reference, wish, &der, &fault) ||
+            !read_serial(der, serials + i * CERTIFICATE_SERIAL_SIZE))
+            _exit(1);
+    }
+    _exit(0);
+}
+
+static int compare_serials(const void *one, const void *other)
+{
+    return memcmp(one, other, CERTIFICATE_SERIAL_SIZE);
+}
+
+/* 04 section 18: as many workers as a large host has, two signers. Nobody waits in vain, neither
+ * signer idles, and of ten thousand serials no two are equal. */
+Test(signer_process, gives_32_clients_and_2_signers_10240_serials)
+{
+    enum { CLIENTS = 32, EACH = 320, ALL = CLIENTS * EACH };
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    struct rig *rig = rig_new(scratch);
+    rig_start_all(rig, 2);
+    const struct rig_key root = rig_root(rig, "ECDSA-P256");
+    const struct certificate_wish wish = rig_wish(rig);
+    const int64_t before[] = {cpu_ticks(rig->signers[0]), cpu_ticks(rig->signers[1])};
+    uint8_t *serials = mmap(NULL, ALL * CERTIFICATE_SERIAL_SIZE, PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t clients[CLIENTS];
+
+    cr_assert_neq(serials, MAP_FAILED);
+    for (size_t i = 0; i < CLIENTS; i++)
+        clients[i] = draw_many(rig, &root, &wish, serials + i * EACH * CERTIFICATE_SERIAL_SIZE,
+                               EACH);
+    for (size_t i = 0; i < CLIENTS; i++)
+        cr_expect_eq(wait_for_child(clients[i]), 0, "client %zu", i);
+    cr_expect_eq(rig_log_count(rig, "sign-leaf"), ALL);
+    const int64_t first = cpu_ticks(rig->signers[0]) - before[0];
+    const int64_t second = cpu_ticks(rig->signers[1]) - before[1];
+    cr_expect(first * 10 > second && second * 10 > first, "%d and %d ticks", (int)first,
+              (int)second);
+    qsort(serials, ALL, CERTIFICATE_SERIAL_SIZE, compare_serials);
+    for (size_t i = 1; i < ALL; i++)
+        cr_expect_neq(compare_serials(serials + i * CERTIFICATE_SERIAL_SIZE,
+                                      serials + (i - 1) * CERTIFICATE_SERIAL_SIZE),
+                      0, "a serial twice");
+    (void)munmap(serials, ALL * CERTIFICATE_SERIAL_SIZE);
+    rig_end(rig);
+}
+
 Test(signer_process, survives_kill_9)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
@@ -485,16 +595,6 @@ Test(signer_process, takes_its_socket_from_systemd)
     cr_assert(signer_call(rig, rig->socket, &request, &reply, &fault), "%s", fault.cause);
     cr_expect_not_null(strstr(reply.text, "signer.sock"));
     rig_end(rig);
-}
-
-static char *read_proc(TALLOC_CTX *ctx, pid_t pid, const char *name)
-{
-    char *text = mem_array(ctx, char, 8192);
-    AUTO(FILE) *file = fopen(mem_printf(ctx, "/proc/%d/%s", pid, name), "rbe");
-
-    cr_assert_not_null(file);
-    cr_assert_gt(fread(text, 1, 8191, file), 0);
-    return text;
 }
 
 Test(signer_process, gives_up_core_dumps_and_new_privileges)

@@ -261,11 +261,13 @@ bool rig_sign(struct rig *rig, const struct rig_key *key, const struct certifica
 static char *read_log(TALLOC_CTX *ctx, const char *path)
 {
     AUTO(FILE) *file = fopen(path, "rbe");
-    const size_t most_octets = 1024 * 1024;
-    char *text = mem_array(ctx, char, most_octets + 1);
+    struct stat status;
 
     cr_assert_not_null(file, "%s", path);
-    cr_assert_lt(fread(text, 1, most_octets, file), most_octets);
+    cr_assert_eq(fstat(fileno(file), &status), 0);
+    const size_t size = status.st_size;
+    char *text = mem_array(ctx, char, size + 1);
+    cr_assert_eq(fread(text, 1, size, file), size);
     return text;
 }
 
