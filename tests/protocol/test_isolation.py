@@ -116,16 +116,41 @@ class Isolation(ProtocolTest):
             for user in ("certctl-jobs", "certctl-ca", "nobody"):
                 self.assertNotEqual(as_user(user, "/usr/bin/python3", "-c", script, path).returncode, 0, f"{user} {name}")
 
+    def ask_signer(self, user, kind, fields=b"", name="signer"):
+        """The octets of the signer's answer to one request of a user."""
+        script = ("import socket,sys; s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); "
+                  "s.sendall(bytes.fromhex(sys.argv[2])); sys.stdout.write(s.recv(65536).hex())")
+        body = bytes([1, kind]) + fields
+        frame = struct.pack(">I", len(body)) + body
+        said = as_user(user, "/usr/bin/python3", "-c", script, os.path.join(self.stack.dir, "run", f"{name}.sock"), frame.hex()).stdout
+        return bytes.fromhex(said)
+
+    def refusals(self, user):
+        """What the signer's log says of them: what was asked, and the reason."""
+        with open(self.stack.signer_log, encoding="utf-8") as source:
+            return [(line["asked"], line["reason"]) for line in map(json.loads, source) if line["kind"] == "refused" and line["peer"] == user]
+
     def test_a_peer_that_may_not_ask_is_refused_and_logged(self):
         """certctl-probe is in the common group, so it reaches the socket, and is in no row of the table."""
-        script = ("import socket,struct,sys; s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); "
-                  "s.sendall(struct.pack('>I',2)+bytes([1,1])); d=s.recv(65536); sys.stdout.write(d.hex())")
-        plain = os.path.join(self.stack.dir, "run", "signer.sock")
-        good = bytes.fromhex(as_user("certctl-acme", "/usr/bin/python3", "-c", script, plain).stdout)
-        bad = bytes.fromhex(as_user("certctl-probe", "/usr/bin/python3", "-c", script, plain).stdout)
+        before = len(self.refusals("certctl-probe"))
+        good, bad = self.ask_signer("certctl-acme", 1), self.ask_signer("certctl-probe", 1)
         self.assertEqual(struct.unpack(">I", good[:4])[0], len(good) - 4)
         self.assertNotIn(b"forbidden", good)
         self.assertIn(b"forbidden", bad)
+        self.assertEqual(self.refusals("certctl-probe")[before:], [("ping", "forbidden")])
+
+    def test_a_responder_that_asks_for_more_than_leaves(self):
+        """With a key that there is: whatever is no leaf is refused before it is read, and stands in the log."""
+        reference = self.stack.value("SELECT key_ref FROM issuing_cas WHERE issuer_id = 'iss-local'").encode()
+        key = b"\1" + struct.pack(">I", len(reference)) + reference
+        before = len(self.refusals("certctl-acme"))
+        self.assertNotIn(b"forbidden", self.ask_signer("certctl-acme", 2, key))  # public-key
+        kinds = ((4, "sign-crl"), (5, "sign-ocsp-responder"), (16, "generate"), (17, "sign-ca"), (18, "sign-csr"), (19, "forget"), (20, "facts"),
+                 (21, "crl-floor"), (22, "close"), (99, "99"))
+        for kind, _ in kinds:
+            self.assertIn(b"forbidden", self.ask_signer("certctl-acme", kind, key))
+        self.assertEqual(self.refusals("certctl-acme")[before:], [(asked, "forbidden") for _, asked in kinds])
+        self.assertEqual(len(self.stack.ca_keys), 2)
 
     def test_the_signers_log_is_a_chain(self):
         import hashlib
