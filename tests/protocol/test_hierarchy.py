@@ -25,7 +25,7 @@ from test_issuance import split
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-MODES = ("single", "adcs", "tree", "taken", "api", "spare")
+MODES = ("single", "adcs", "tree", "taken", "api", "spare", "crowd")
 ISSUERS = "".join(
     f"INSERT INTO issuers (id, name, type) VALUES ('iss-{mode}', 'Issuer {mode}', 'GenericCA');"
     f"INSERT INTO certificate_profiles (id, name, issuer_id) VALUES ('prof-{mode}', 'Profile {mode}', 'iss-{mode}');"
@@ -122,6 +122,14 @@ class HierarchyTest(ProtocolTest):
         if check and done.returncode != 0:
             raise AssertionError(f"certctl-admin ca {arguments}: {done.stderr}")
         return done
+
+    def as_ca(self, *command):
+        return ["setpriv", "--reuid=certctl-ca", "--regid=certctl-ca", "--init-groups", "--", *command] if os.geteuid() == 0 else list(command)
+
+    def job(self, **more):
+        """The hierarchy job by hand, in the role of its user."""
+        return subprocess.Popen(self.as_ca(os.path.join(self.stack.dir, "bin", "certctl-job-ca-hierarchy"), "--force"), cwd="/",
+                                env={**self.environment(), "PGUSER": "certctl_ca", **more}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def request(self, *arguments, text=""):
         """Asked, approved on the host; (state, error) of the request in the end, and its id."""
@@ -259,6 +267,33 @@ class Single(HierarchyTest):
         self.assertEqual(self.stack.sql(f"SELECT ca_id FROM ocsp_responders WHERE cert_serial = '{responder.serial_number:x}'"), [[ca_id]])
         ca.public_key().verify(responder.signature, responder.tbs_certificate_bytes, ec.ECDSA(responder.signature_hash_algorithm))
         responder.public_key().verify(seen[-1].signature, seen[-1].tbs_response_bytes, ec.ECDSA(seen[-1].signature_hash_algorithm))
+
+    def test_0_jobs_at_once_make_one_ca_for_a_crowd(self):
+        """However many hosts carry the request out; then fifty clients at once, each of whose leaves holds (04 section 18)."""
+        request = self.admin("self-signed", "--issuer=iss-crowd", "--cn=Crowd CA").stdout.strip()
+        hosts = [os.path.join(self.stack.dir, "hosts", f"ca-{number}") for number in range(4)]  # each its own lock
+        for host in hosts:
+            os.makedirs(os.path.join(host, "jobs"), exist_ok=True)
+            for path in (host, os.path.join(host, "jobs")):
+                os.chmod(path, 0o777)
+        self.stack.kill("certctl-job-ca-hierarchy")  # the one that lingers has the lock of all hosts
+        self.admin("approve", request, "--yes")
+        for job in [self.job(CERTCTL_RUNTIME_DIR=host) for host in hosts]:
+            job.wait(timeout=60)
+        self.stack.wait(lambda: self.stack.value(f"SELECT state FROM ca_requests WHERE id = '{request}'") in ("done", "failed"), what="its end")
+        self.assertEqual(self.stack.sql(f"SELECT state, error FROM ca_requests WHERE id = '{request}'"), [["done", ""]])
+        self.assertEqual(self.audit(request), ["ca_bootstrap"])
+        self.assertEqual(self.stack.value("SELECT count(*) FROM ca_instances WHERE issuer_id = 'iss-crowd'"), "1")
+        self.assertEqual(len([key for key in self.stack.ca_keys if "crowd" in os.path.basename(key)]), 1)
+        chains = self.at_once([lambda number=number: self.client("prof-crowd").obtain(f"crowd-{number}.example.org")[0] for number in range(50)])
+        with tempfile.TemporaryDirectory() as folder:
+            for number, chain in enumerate([*chains, self.chain_of(self.issuing("crowd"))]):
+                with open(os.path.join(folder, f"{number}.pem"), "w", encoding="utf-8") as out:
+                    out.write(split(chain)[0])
+            said = subprocess.run(["openssl", "verify", "-x509_strict", "-CAfile", "50.pem", *(f"{number}.pem" for number in range(50))], cwd=folder,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        self.assertEqual((said.returncode, said.stdout.count(": OK")), (0, 50), said.stdout)
+        self.assertEqual(len({x509.load_pem_x509_certificate(split(chain)[0].encode()).serial_number for chain in chains}), 50)
 
     def test_1_self_signed_and_rotated(self):
         request = self.done("self-signed", "--issuer=iss-single", "--cn=Single CA", "--organization=Example")
@@ -590,14 +625,6 @@ class Killed(HierarchyTest):
     def setUp(self):
         self.stack.run("stop", *(name for name in ("tick-ca", "tick") if os.path.exists(os.path.join(self.stack.dir, "pid", name))))
         self.addCleanup(self.stack.run, "up")
-
-    def as_ca(self, *command):
-        return ["setpriv", "--reuid=certctl-ca", "--regid=certctl-ca", "--init-groups", "--", *command] if os.geteuid() == 0 else list(command)
-
-    def job(self, **more):
-        """The hierarchy job by hand, in the role of its user."""
-        return subprocess.Popen(self.as_ca(os.path.join(self.stack.dir, "bin", "certctl-job-ca-hierarchy"), "--force"), cwd="/",
-                                env={**self.environment(), "PGUSER": "certctl_ca", **more}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def killed_at(self, step):
         """The job, killed before (even) or after (odd) the signer answered it for the (step // 2 + 1)th time."""

@@ -2,6 +2,7 @@
 import atexit
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -124,6 +125,9 @@ class HsmLoad(HsmTest):
         self.assertEqual(len({leaf.serial_number for leaf in leaves}), 1000)
         for leaf in leaves:
             issuing.public_key().verify(leaf.signature, leaf.tbs_certificate_bytes, ec.ECDSA(leaf.signature_hash_algorithm))
+        stored = {row[0] for row in self.stack.sql("SELECT serial_number FROM certificate_versions")}
+        self.assertEqual({f"{leaf.serial_number:x}" for leaf in leaves} - stored, set())
+        self.assertEqual([serial for serial in stored if not re.fullmatch("[1-9a-f][0-9a-f]{0,31}", serial) or int(serial, 16) >> 127], [])
         self.assertEqual(self.stack.ca_keys, [])
 
 

@@ -9,6 +9,7 @@ import time
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtensionOID
 
 from acme_client import Key, b64u, csr
@@ -78,10 +79,35 @@ class Certificates(ProtocolTest):
         oids = [extension.oid.dotted_string for extension in leaf.extensions]
         self.assertIn("2.5.29.56", oids)
         self.assertNotIn(ExtensionOID.CRL_DISTRIBUTION_POINTS.dotted_string, oids)
+        access = leaf.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+        self.assertEqual([one.access_method for one in access], [x509.AuthorityInformationAccessOID.CA_ISSUERS])
         staple = self.client("prof-staple")
         chain, _ = staple.obtain("staple.example.org")
         leaf = x509.load_pem_x509_certificate(split(chain)[0].encode())
         self.assertEqual(list(leaf.extensions.get_extension_for_class(x509.TLSFeature).value), [x509.TLSFeatureType.status_request])
+        shown = subprocess.run(["openssl", "x509", "-noout", "-text"], input=chain, stdout=subprocess.PIPE, text=True, check=True).stdout
+        self.assertRegex(shown, r"TLS Feature: *\n +status_request\n")
+
+    def test_a_short_lived_leaf_is_on_no_list(self):
+        """Revoked before another one that the list soon has, and OCSP says so all the same (04 section 17)."""
+        short, other = self.client("prof-five"), self.acme
+        leaves = [x509.load_pem_x509_certificate(acme.obtain(name)[0].encode())
+                  for acme, name in ((short, "short.example.org"), (other, "long.example.org"))]
+        for acme, leaf in zip((short, other), leaves):
+            self.assertEqual(acme.revoke(leaf.public_bytes(serialization.Encoding.DER), 1).status, 200)
+        lists = []
+
+        def listed():
+            answer = other.raw("GET", "/.well-known/pki/crl/iss-local")
+            lists[:] = [x509.load_der_x509_crl(answer.body)] if answer.status == 200 else []
+            return lists and lists[0].get_revoked_certificate_by_serial_number(leaves[1].serial_number)
+        self.stack.wait(listed, what="the other is on the list")
+        self.assertIsNone(lists[0].get_revoked_certificate_by_serial_number(leaves[0].serial_number))
+
+        def said():
+            answer = ocsp.load_der_ocsp_response(other.raw("GET", f"/.well-known/pki/ocsp/iss-local/{leaves[0].serial_number:x}").body)
+            return answer.response_status == ocsp.OCSPResponseStatus.SUCCESSFUL and answer.certificate_status == ocsp.OCSPCertStatus.REVOKED
+        self.stack.wait(said, what="OCSP says revoked")
 
     def test_long_common_name_is_left_out(self):
         name = "a" * 60 + ".example.org"

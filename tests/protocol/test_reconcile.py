@@ -10,6 +10,7 @@ import time
 import unittest
 
 from cryptography import x509
+from cryptography.x509 import ocsp
 
 from stack import Stack
 from test_crl import Crl, PEM
@@ -57,6 +58,11 @@ class Reconcile(Crl):
             crl = self.crl()
             return all(crl.get_revoked_certificate_by_serial_number(c.serial_number) is not None for c in certificates)
         self.wait(all_there, seconds=seconds, what="the list has them")
+
+    def ocsp_status(self, certificate):
+        """As whoever checks it hears by plain http; None while there is no responder."""
+        answer = ocsp.load_der_ocsp_response(self.get(f"/.well-known/pki/ocsp/iss-local/{certificate.serial_number:x}").body)
+        return answer.certificate_status if answer.response_status == ocsp.OCSPResponseStatus.SUCCESSFUL else None
 
     def rows_of(self, certificate):
         serial = f"{certificate.serial_number:x}"
@@ -114,6 +120,8 @@ class Reconcile(Crl):
         self.wait_revoked([kept])
         self.assertGreater(time.monotonic() - signed, GRACE - 1)
         self.assertEqual(self.rows_of(kept), self.WHOLE)
+        for leaf, status in ((kept, ocsp.OCSPCertStatus.REVOKED), (honest, ocsp.OCSPCertStatus.GOOD)):
+            self.wait(lambda leaf=leaf, status=status: self.ocsp_status(leaf) == status, what=f"OCSP says {status}")
         message = self.stack.value(f"SELECT message FROM notification_events WHERE message LIKE '%{kept.serial_number:x}%'")
         if self.stack.isolated:
             self.assertIn("(certctl-acme)", message)

@@ -453,6 +453,14 @@ class Finalize(ProtocolTest):
                                                   x509.RFC822Name("x@example.org")])
         self.refused(names, csr(self.key, [], None, [(other_type, False)]), "badCSR", "email")
 
+    def test_a_name_that_cannot_be_seen(self):
+        """U+200B: the refusal names it and where it stands (04 section 6.3)."""
+        name = "a\u200b.example.org".encode()
+        value = bytes([0x30, len(name) + 2, 0x82, len(name)]) + name
+        hidden = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), value)
+        self.refused(["a.example.org"], csr(self.key, [], None, [(hidden, False)]), "rejectedIdentifier",
+                     "contains zero-width character U+200B at byte offset 1")
+
     def test_keys(self):
         names = ["key.example.org"]
         weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)
