@@ -1,4 +1,4 @@
-"""doc/acme-conformance.md is true, and what no other file has of it: certbot's account and revocations to
+"""doc/acme-conformance.md and doc/pki-conformance.md are true; and what no other file has of the first: certbot's account and revocations to
 their ends, doors between profiles, two nodes, the 101st order, and a client that asks as cert-manager does."""
 import hashlib
 import json
@@ -19,34 +19,39 @@ from test_clients import ClientTest
 from test_error_table import WorkerTest
 from test_issuance import split, verify_strictly
 
-PAGE = os.path.join(TOP, "doc", "acme-conformance.md")
-LINES = 25
+PAGES = {"acme-conformance.md": 25, "pki-conformance.md": 35}  # lines of each
 DER = Encoding.DER
 
 
 class Page(unittest.TestCase):
     """Each line has tests, and each test that is named exists."""
 
-    def rows(self):
-        with open(PAGE, encoding="utf-8") as source:
+    def rows(self, page):
+        with open(os.path.join(TOP, "doc", page), encoding="utf-8") as source:
             return re.findall(r"^\| (\d+) \| (.+?) \| (.+?) \|$", source.read(), re.M)
 
     def test_every_line_is_there_once(self):
-        self.assertEqual([int(number) for number, _, _ in self.rows()], list(range(1, LINES + 1)))
+        for page, lines in PAGES.items():
+            self.assertEqual([int(number) for number, _, _ in self.rows(page)], list(range(1, lines + 1)), page)
 
     def test_every_name_exists(self):
-        for number, _, tests in self.rows():
-            names = re.findall(r"`([^`]+)`", tests)
-            self.assertNotEqual(names, [], f"line {number} names no test")
-            for name in names:
-                with self.subTest(line=number, name=name):
-                    if "/" in name:
-                        self.assertTrue(os.path.exists(os.path.join(TOP, name)))
-                        continue
-                    found = unittest.defaultTestLoader.loadTestsFromName(name)
-                    self.assertGreater(found.countTestCases(), 0)
-                    for test in found:
-                        self.assertNotIn("_FailedTest", type(test).__name__)
+        for page in PAGES:
+            for number, _, tests in self.rows(page):
+                names = re.findall(r"`([^`]+)`", tests)
+                self.assertNotEqual(names, [], f"line {number} of {page} names no test")
+                for name in names:
+                    with self.subTest(page=page, line=number, name=name):
+                        self.assertExists(name)
+
+    def assertExists(self, name):
+        """A file of the tree, or a test, or all of a class or module."""
+        if "/" in name:
+            self.assertTrue(os.path.exists(os.path.join(TOP, name)))
+            return
+        found = unittest.defaultTestLoader.loadTestsFromName(name)
+        self.assertGreater(found.countTestCases(), 0)
+        for test in found:
+            self.assertNotIn("_FailedTest", type(test).__name__)
 
 
 class Certbot(ClientTest):
