@@ -94,22 +94,26 @@ static const char rotate_usage[] =
 static const char import_help[] =
     "ask to use a key that is there, or was made by ca csr, with its certificate";
 
+static const char chains_help[] =
+    "which chains clients may choose from; set those besides the CA's own";
+
 const struct verb ca_verbs[] = {
-    {"ca", "bootstrap",   bootstrap_usage,     bootstrap_help,                                         ca_bootstrap_verb},
-    {"ca", "self-signed", single_usage,        "ask for one CA that signs leaves itself",
-     ca_self_signed_verb                                                                                                },
-    {"ca", "create",      create_usage,        "ask for a CA below another",                           ca_create_verb   },
-    {"ca", "csr",         csr_usage,           "ask for a key, and a request for a CA elsewhere",      ca_csr_verb      },
-    {"ca", "import",      import_usage,        import_help,                                            ca_import_verb   },
-    {"ca", "sign",        sign_usage,          "ask to certify a CA elsewhere",                        ca_sign_verb     },
-    {"ca", "rotate",      rotate_usage,        "ask for a new key of a CA; the old one keeps its CRL",
-     ca_rotate_verb                                                                                                     },
-    {"ca", "retire",      "ID [--confirm]",    "ask to stop a CA; confirmed, for good",                ca_retire_verb   },
-    {"ca", "result",      "REQUEST",           "what became of a request, and its PEM",                ca_result_verb   },
-    {"ca", "requests",    "",                  "what waits for approval here",                         ca_requests_verb },
-    {"ca", "approve",     "ID [--yes]",        approve_help,                                           ca_approve_verb  },
-    {"ca", "refuse",      "ID",                "end a request",                                        ca_refuse_verb   },
-    {"ca", "list",        "",                  list_help,                                              ca_list_verb     },
-    {"ca", "show",        "ID --pem|--sha256", "its certificate, or the digest",                       ca_show_verb     },
+    {"ca", "bootstrap",   bootstrap_usage,       bootstrap_help,                                         ca_bootstrap_verb},
+    {"ca", "self-signed", single_usage,          "ask for one CA that signs leaves itself",
+     ca_self_signed_verb                                                                                                  },
+    {"ca", "create",      create_usage,          "ask for a CA below another",                           ca_create_verb   },
+    {"ca", "csr",         csr_usage,             "ask for a key, and a request for a CA elsewhere",      ca_csr_verb      },
+    {"ca", "import",      import_usage,          import_help,                                            ca_import_verb   },
+    {"ca", "sign",        sign_usage,            "ask to certify a CA elsewhere",                        ca_sign_verb     },
+    {"ca", "rotate",      rotate_usage,          "ask for a new key of a CA; the old one keeps its CRL",
+     ca_rotate_verb                                                                                                       },
+    {"ca", "retire",      "ID [--confirm]",      "ask to stop a CA; confirmed, for good",                ca_retire_verb   },
+    {"ca", "result",      "REQUEST",             "what became of a request, and its PEM",                ca_result_verb   },
+    {"ca", "requests",    "",                    "what waits for approval here",                         ca_requests_verb },
+    {"ca", "approve",     "ID [--yes]",          approve_help,                                           ca_approve_verb  },
+    {"ca", "refuse",      "ID",                  "end a request",                                        ca_refuse_verb   },
+    {"ca", "list",        "",                    list_help,                                              ca_list_verb     },
+    {"ca", "show",        "ID --pem|--sha256",   "its certificate, or the digest",                       ca_show_verb     },
+    {"ca", "chains",      "ID [FILE…|--none]", chains_help,                                            ca_chains_verb   },
 };
 const size_t ca_verbs_count = ARRAY_SIZE(ca_verbs);

@@ -120,8 +120,7 @@ static bool parse(struct admin *admin, int argc, char **argv, struct options *op
     return optind + 1 == argc;
 }
 
-/* "-": stdin, since as root we have become certctl-ca, who may not read everything. */
-static bool read_file(struct admin *admin, const char *path, const char **ret, struct fault *fault)
+bool ca_read_file(struct admin *admin, const char *path, const char **ret, struct fault *fault)
 {
     char *text = mem_array(admin->ctx, char, FILE_MAX + 1);
     AUTO(FILE) *file = text_equal(path, "-") ? stdin : fopen(path, "rbe");
@@ -178,9 +177,9 @@ static bool complete(struct admin *admin, struct options *options, struct fault 
 {
     struct ca_order *order = &options->order;
 
-    if (options->chain_file && !read_file(admin, options->chain_file, &order->chain, fault))
+    if (options->chain_file && !ca_read_file(admin, options->chain_file, &order->chain, fault))
         return false;
-    if (options->csr_file && !read_file(admin, options->csr_file, &order->csr, fault))
+    if (options->csr_file && !ca_read_file(admin, options->csr_file, &order->csr, fault))
         return false;
     if (options->request_id && !find_key(admin, options, fault))
         return false;

@@ -10,5 +10,8 @@
 
 /* Inserts the request, wakes the job and prints the request's id; an exit status. ca_request.c */
 int ca_submit(struct admin *admin, const char *kind, const char *issuer_id, json_t *body);
+/* A PEM file as a text on the admin's ctx. "-": stdin, since as root we have become certctl-ca, who
+ * may not read everything. INPUT_INVALID. ca_order.c */
+bool ca_read_file(struct admin *admin, const char *path, const char **ret, struct fault *fault);
 
 #endif

@@ -1411,6 +1411,8 @@ CREATE TABLE ca_instances (
     key_sha1 bytea NOT NULL,
     name_sha256 bytea NOT NULL,
     key_sha256 bytea NOT NULL,
+    -- What clients may have in place of chain_pem: PEM, this CA's subject and key first
+    alternate_chains text[] NOT NULL DEFAULT '{}' CHECK (cardinality(alternate_chains) <= 8),
     state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'retiring', 'retired', 'lost')),
     not_before timestamptz NOT NULL,
     not_after timestamptz NOT NULL,

@@ -156,7 +156,7 @@ bool acme_replaced_find(struct request *request, const char *text,
 /* Handlers. */
 route_handler acme_directory, acme_new_nonce, acme_new_account, acme_account, acme_new_order,
     acme_order, acme_orders, acme_authorization, acme_challenge, acme_finalize, acme_certificate,
-    acme_revoke_cert, acme_key_change, acme_renewal_info, acme_new_authz;
+    acme_alternate, acme_revoke_cert, acme_key_change, acme_renewal_info, acme_new_authz;
 
 /* binding.c */
 /* Whether whoever registers holds a key for external account bindings, where it is wanted or given

@@ -29,6 +29,7 @@ static const struct {
     {acme_challenge,     METRIC_ACME_CHALLENGE_RESPOND, METRIC_ACME_CHALLENGE_RESPOND_FAILURES,
      "challenge_respond",                                                                                      true },
     {acme_certificate,   METRIC_ACME_CERT,              METRIC_ACME_CERT_FAILURES,              NULL,          false},
+    {acme_alternate,     METRIC_ACME_CERT,              METRIC_ACME_CERT_FAILURES,              NULL,          false},
     {acme_key_change,    METRIC_ACME_KEY_CHANGE,        METRIC_ACME_KEY_CHANGE_FAILURES,        "key_change",  false},
     {acme_renewal_info,  METRIC_ACME_RENEWAL_INFO,      METRIC_ACME_RENEWAL_INFO_FAILURES,      NULL,          false},
     {acme_revoke_cert,   METRIC_ACME_REVOKE,            METRIC_ACME_REVOKE_FAILURES,            NULL,          false},

@@ -28,6 +28,7 @@ static const struct route acme_routes[] = {
     BOTH(POST, "/authz/{authz}", JWS_ACCOUNT, acme_authorization),
     BOTH(POST, "/challenge/{challenge}", JWS_ACCOUNT, acme_challenge),
     BOTH(POST, "/cert/{certificate}", JWS_ACCOUNT, acme_certificate),
+    BOTH(POST, "/cert/{certificate}/{n}", JWS_ACCOUNT, acme_alternate),
     BOTH(POST, "/revoke-cert", JWS_EITHER, acme_revoke_cert),
     BOTH(POST, "/key-change", JWS_ACCOUNT, acme_key_change),
     BOTH(GET, "/renewal-info/{certificate}", ANYONE, acme_renewal_info),

@@ -104,6 +104,24 @@ static bool path_is_valid(struct certificate *const *chain, size_t count, int64_
     return valid;
 }
 
+/* RFC 5280 section 4.2.1.9, for what the first of them signs: OpenSSL takes that one for the end of
+ * the path. Self-issued ones do not count. */
+static bool has_room(struct certificate *const *chain, size_t count, struct fault *fault)
+{
+    int below = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const int allowed = chain[i]->path_len;
+        if (allowed >= 0 && below > allowed)
+            return fault_set(fault, INPUT_INVALID, "chain",
+                             "certificate %zu of the file allows %d CAs below it, and has %d",
+                             i + 1, allowed, below);
+        if (!bytes_equal(chain[i]->subject_der, chain[i]->issuer_der))
+            below++;
+    }
+    return true;
+}
+
 bool ca_chain_check(struct certificate *const *chain, size_t count, int64_t now_s,
                     struct fault *fault)
 {
@@ -115,7 +133,41 @@ bool ca_chain_check(struct certificate *const *chain, size_t count, int64_t now_
                              "certificate %zu of the file is not the issuer of the one before it",
                              i + 1);
     }
-    return path_is_valid(chain, count, now_s, fault);
+    return has_room(chain, count, fault) && path_is_valid(chain, count, now_s, fault);
+}
+
+bool ca_chain_serves(const struct certificate *ca, struct certificate *const *chain, size_t count,
+                     int64_t now_s, struct fault *fault)
+{
+    if (!bytes_equal(chain[0]->subject_der, ca->subject_der) ||
+        !bytes_equal(chain[0]->spki, ca->spki))
+        return fault_set(fault, INPUT_INVALID, "chain",
+                         "the first certificate is not of the CA's subject and key");
+    /* RFC 5280 section 4.2.1.1: a path is found by what leaves have as authority key identifier. */
+    if (chain[0]->ski.size > 0 && ca->ski.size > 0 && !bytes_equal(chain[0]->ski, ca->ski))
+        return fault_set(fault, INPUT_INVALID, "chain",
+                         "the first certificate has another subject key identifier than the CA");
+    return ca_chain_check(chain, count, now_s, fault);
+}
+
+static size_t without_root(struct certificate *const *chain, size_t count)
+{
+    const struct certificate *last = chain[count - 1];
+
+    return bytes_equal(last->subject_der, last->issuer_der) ? count - 1 : count;
+}
+
+bool ca_chain_same(struct certificate *const *one, size_t one_count,
+                   struct certificate *const *other, size_t other_count)
+{
+    const size_t count = without_root(one, one_count);
+
+    if (count != without_root(other, other_count))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (!bytes_equal(one[i]->der, other[i]->der))
+            return false;
+    return true;
 }
 
 bool ca_root_check(const struct certificate *certificate, struct fault *fault)

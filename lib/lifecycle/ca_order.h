@@ -86,10 +86,20 @@ char *ca_facts_text(TALLOC_CTX *ctx, const struct ca_facts_wish *wish);
 /* The certificates of a PEM file, at most 8, on ctx. CERTIFICATE_MALFORMED. */
 bool ca_chain_read(TALLOC_CTX *ctx, const char *pem, struct certificate ***ret_chain,
                    size_t *ret_count, struct fault *fault);
-/* 04 section 3.2, steps 3 to 5 and 9, then RFC 5280 section 6 with the last of the chain as the
- * trust anchor: each refusal names what is wrong with which certificate. INPUT_INVALID. */
+/* 04 section 3.2, steps 3 to 5 and 9, room for what the first signs, then RFC 5280 section 6 with
+ * the last of the chain as the trust anchor: each refusal names what is wrong with which
+ * certificate. INPUT_INVALID. */
 bool ca_chain_check(struct certificate *const *chain, size_t count, int64_t now_s,
                     struct fault *fault);
+/* Chains that clients may have in place of a CA's own. */
+#define CA_ALTERNATES_MAX 8
+/* Whether a chain serves what `ca` signs: it begins with a certificate of its subject, key and key
+ * identifier, its own or another CA's for it, and is good by ca_chain_check. INPUT_INVALID. */
+bool ca_chain_serves(const struct certificate *ca, struct certificate *const *chain, size_t count,
+                     int64_t now_s, struct fault *fault);
+/* Whether a client that gets the one gets the other: roots are not sent. */
+bool ca_chain_same(struct certificate *const *one, size_t one_count,
+                   struct certificate *const *other, size_t other_count);
 /* A root as 04 section 5.3 wants it: a CA, signed by itself. INPUT_INVALID. */
 bool ca_root_check(const struct certificate *certificate, struct fault *fault);
 /* Path length and name constraints of a child, cut to its parent's (04 section 5.3). INPUT_INVALID.

@@ -5,6 +5,8 @@ GRANT SELECT (id, name, hierarchy_mode), UPDATE (hierarchy_mode) ON issuers TO c
 GRANT SELECT, INSERT ON ca_requests, intermediate_cas, ca_instances TO certctl_ca;
 -- certctl-admin crl bump.
 GRANT UPDATE (crl_number) ON ca_instances TO certctl_ca;
+-- certctl-admin ca chains.
+GRANT UPDATE (alternate_chains) ON ca_instances TO certctl_ca;
 GRANT UPDATE (state, approved_at, approved_by, intermediate_ca_id, key_ref, result, error_status, error, finished_at)
   ON ca_requests TO certctl_ca;
 GRANT UPDATE (state) ON intermediate_cas, ca_instances TO certctl_ca;

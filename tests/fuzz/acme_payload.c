@@ -27,6 +27,7 @@ static const struct {
     {"/acme/revoke-cert",                       false},
     {"/acme/key-change",                        false},
     {"/acme/new-authz",                         false},
+    {"/acme/cert/mc-1/1",                       false},
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -60,6 +60,8 @@ static const struct fake_column columns[] = {
     {"cert_profile_id",        "prof-test"                                                            },
     {"certificate_id",         "mc-1"                                                                 },
     {"challenges",             "[{\"type\":\"http-01\",\"status\":\"processing\"}]"                   },
+    {"alternate",              rig_leaf_pem                                                           },
+    {"alternates",             "2"                                                                    },
     {"contact",                "mailto:a@example.com"                                                 },
     {"created_at",             "-60"                                                                  },
     {"default_validity_days",  "90"                                                                   },
