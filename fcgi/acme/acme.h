@@ -17,6 +17,20 @@ enum acme_access {
     JWS_EITHER,   /* revoke-cert: kid, or jwk as the certificate's own key, of any size */
 };
 
+/* What an order is judged by: the directory's own profile, or one that the order selects. The row
+ * is read again where a certificate is issued. */
+struct acme_policy {
+    const char *id;
+    const char *description;
+    bool enabled;
+    int64_t row_version;
+    const char *issuer_id; /* the profile's own; NULL: as the directory's */
+    int64_t max_ttl_s;     /* 0: no limit */
+    bool allow_wildcards;
+    struct text_list san_types; /* empty: all */
+    struct text_list san_patterns;
+};
+
 /* A directory's profile, cached for a few seconds per worker (profile.c). */
 struct acme_profile {
     const char *id;
@@ -24,7 +38,6 @@ struct acme_profile {
     bool trusts_accounts; /* acme_auth_mode is trust_authenticated */
     const char *auth_mode;
     const char *issuer_id; /* resolved; NULL: none is configured */
-    int64_t max_ttl_s;
     bool eab_required;
     bool allow_wildcard;
     bool allow_single_label;
@@ -33,7 +46,8 @@ struct acme_profile {
     bool preauthorization;
     struct text_list identifier_types;
     struct text_list challenge_types;
-    struct text_list san_patterns;
+    struct acme_policy *policies; /* its own, then those that an order may select, by id */
+    size_t policy_count;
     const char *caa; /* "on", "off", "inherit" or NULL */
     int64_t loaded_us;
 };
@@ -56,6 +70,8 @@ struct acme_request {
     const char *prefix; /* "/acme" or "/acme/profile/ID": URLs of the answer use this family */
     const char *profile_id;
     const struct acme_profile *profile;
+    const struct acme_policy *policy; /* one of the profile's; its own unless an order selects */
+    bool profile_fresh;               /* read by this very request */
     const struct jws *jws;
     const struct jwk *key;
     struct acme_account account;
@@ -99,6 +115,24 @@ void acme_nonce_header(struct request *request, struct response *response);
 /* profile.c */
 /* ACME_PROFILE_UNKNOWN, ACME_USER_ACTION (disabled; shorthand without a default). */
 bool acme_profile_find(struct request *request, struct fault *fault);
+/* What acme_order_create and acme_authz_create say where they were called by a profile that has
+ * changed since: nothing was written, and the nonce is not spent. */
+static inline bool acme_is_stale(const struct rows *rows)
+{
+    return text_equal(row_text(rows, 0, "outcome"), "stale");
+}
+/* Whether an order or authorization has to be judged once more, by the profile as it is now: it is
+ * stale, or, where there are no rows, the fault may be due to what was remembered. */
+bool acme_profile_doubted(const struct request *request, const struct rows *rows,
+                          const struct fault *fault);
+/* Reads the profile once more. All that was taken from it before is gone, the fault is cleared; the
+ * refusals are those of acme_profile_find and acme_mtls_check. */
+bool acme_profile_reload(struct request *request, struct fault *fault);
+/* REQUESTER_NOT_AUTHORIZED: the profile wants a client certificate. For every POST. */
+bool acme_mtls_check(const struct request *request, struct fault *fault);
+/* The policy of the profile that new-order names; NULL: the directory's own (01 section 9.4).
+ * ACME_INVALID_PROFILE. */
+bool acme_policy_select(const struct request *request, const char *id, struct fault *fault);
 /* Whether CAA must let us issue what is ordered here by challenge (01 section 11.6). */
 bool acme_caa_is_wanted(const struct request *request);
 
@@ -140,6 +174,10 @@ bool acme_identifiers_read(struct request *request, json_t *array,
 bool acme_failures_check(struct request *request, const struct acme_identifiers *identifiers,
                          struct fault *fault);
 
+/* What is wrong where the outcome of acme_order_create or acme_authz_create is a refusal that both
+ * have. Returns false. */
+bool acme_create_refuse(const struct rows *rows, struct fault *fault);
+
 /* renewal.c */
 /* What `replaces` of a new order names (RFC 9773 section 5). All NULL: it was not sent. */
 struct acme_replaced {
@@ -178,16 +216,17 @@ struct rows *acme_leaf_query(struct request *request, const char *account_id, st
 /* order.c */
 /* Answers with an order object from the first row, which bears order_id, order_status,
  * order_expires, order_identifiers, order_authorizations, order_not_before, order_not_after,
- * order_error, order_waits, order_replaces and order_certificate. `issued` is the certificate that
- * made it valid just now, or NULL where the row says all. */
+ * order_error, order_waits, order_replaces, order_profile and order_certificate. `issued` is the
+ * certificate that made it valid just now, or NULL where the row says all. */
 bool acme_order_answer(struct response *response, unsigned status, const struct rows *rows,
                        const char *issued);
 /* The same for an order that is in processing since just now. */
 bool acme_order_waits(struct response *response, const struct rows *rows, bool for_people);
-/* The columns order_waits of an order o, its job waits for people (costs others nothing), and
- * order_replaces. */
+/* The columns order_waits of an order o, its job waits for people (costs others nothing),
+ * order_replaces and order_profile. */
 #define ACME_ORDER_REST                                                                            \
-    "o.replaces_ari AS order_replaces, "                                                           \
+    "o.replaces_ari AS order_replaces, coalesce(o.cert_profile_id, o.profile_id) AS "              \
+    "order_profile, "                                                                              \
     "CASE o.status WHEN 'processing' THEN (SELECT j.status = 'AwaitingApproval' FROM jobs j "      \
     "WHERE j.id = o.job_id) END AS order_waits, "
 

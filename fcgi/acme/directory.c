@@ -4,11 +4,26 @@
 
 #include "core/banned.h"
 
+/* What an order may select (draft-ietf-acme-profiles section 3); NULL where there is no choice. */
+static json_t *profiles_json(const struct acme_profile *profile)
+{
+    json_t *profiles = json_object();
+
+    for (size_t i = 0; i < profile->policy_count; i++)
+        if (profile->policies[i].enabled)
+            json_set_text(profiles, profile->policies[i].id, profile->policies[i].description);
+    if (json_object_size(profiles) > 1)
+        return profiles;
+    json_decref(profiles);
+    return NULL;
+}
+
 /* Empty members and an empty meta are left out (01 section 2.2). */
 static json_t *directory_meta(const struct request *request)
 {
     const struct settings *settings = request->settings;
     json_t *meta = json_object();
+    json_t *profiles = profiles_json(acme_of(request)->profile);
 
     json_set_text(meta, "termsOfService", settings->acme_tos_url);
     json_set_text(meta, "website", settings->acme_website);
@@ -21,6 +36,8 @@ static json_t *directory_meta(const struct request *request)
     }
     if (settings->acme_eab_required || acme_of(request)->profile->eab_required)
         json_set_bool(meta, "externalAccountRequired", true);
+    if (profiles)
+        json_set_new(meta, "profiles", profiles);
     return meta;
 }
 

@@ -22,11 +22,28 @@ static bool allowed_by_account(const struct acme_account *account, const char *v
     return account->allowed_identifiers.count == 0;
 }
 
+/* Both the directory's ACME settings and the policy may leave wildcards and types out. */
+static bool allows_wildcards(const struct request *request)
+{
+    const struct acme_request *acme = acme_of(request);
+
+    return acme->profile->allow_wildcard && acme->policy->allow_wildcards;
+}
+
+static bool allows_type(const struct request *request, const char *type)
+{
+    const struct acme_request *acme = acme_of(request);
+    const struct text_list *types = &acme->policy->san_types;
+
+    return text_list_has(&acme->profile->identifier_types, type) &&
+           (types->count == 0 || text_list_has(types, type));
+}
+
 static bool dns_read(struct request *request, const char *value, struct acme_identifier *ret,
                      struct fault *fault)
 {
     const struct acme_profile *profile = acme_of(request)->profile;
-    const unsigned flags = (profile->allow_wildcard ? NAME_ALLOW_WILDCARD : 0u) |
+    const unsigned flags = (allows_wildcards(request) ? NAME_ALLOW_WILDCARD : 0u) |
                            (profile->allow_single_label ? NAME_ALLOW_SINGLE_LABEL : 0u);
     struct acme_identifier identifier = {.type = "dns"};
 
@@ -44,9 +61,9 @@ static bool profile_allows(struct request *request, const struct acme_identifier
     const struct acme_request *acme = acme_of(request);
     const struct name name = {text_equal(identifier->type, "ip") ? NAME_IP : NAME_DNS,
                               identifier->value};
-    struct profile patterns = {.name = acme->profile->id,
-                               .san_patterns = acme->profile->san_patterns,
-                               .allow_wildcards = acme->profile->allow_wildcard};
+    struct profile patterns = {.name = acme->policy->id,
+                               .san_patterns = acme->policy->san_patterns,
+                               .allow_wildcards = allows_wildcards(request)};
 
     if (!profile_check_name(&patterns, &name, fault))
         return false;
@@ -77,13 +94,12 @@ static bool address_check(struct request *request, const char *value, struct fau
 static bool identifier_read(struct request *request, const char *type, const char *value,
                             struct acme_identifier *ret, struct fault *fault)
 {
-    const struct acme_profile *profile = acme_of(request)->profile;
     const char *kind = text_lower(request, type);
 
     if (!text_equal(kind, "dns") && !text_equal(kind, "ip"))
         return fault_set(fault, ACME_IDENTIFIER_UNSUPPORTED, NULL,
                          "identifiers of type %s are not supported", text_quote(request, type));
-    if (!text_list_has(&profile->identifier_types, kind))
+    if (!allows_type(request, kind))
         return fault_set(fault, ACME_IDENTIFIER_REJECTED, NULL,
                          "this profile takes no identifiers of type %s", kind);
     if (text_equal(kind, "dns")) {

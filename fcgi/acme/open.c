@@ -186,15 +186,6 @@ static bool payload_read(struct request *request, struct fault *fault)
     return true;
 }
 
-static bool mtls_check(const struct request *request, struct fault *fault)
-{
-    if (acme_of(request)->profile->require_mtls &&
-        !text_equal(request->tls_client_verify, "SUCCESS"))
-        return fault_set(fault, REQUESTER_NOT_AUTHORIZED, NULL,
-                         "this profile requires a verified TLS client certificate");
-    return true;
-}
-
 bool acme_order_reread(struct request *request, struct fault *fault)
 {
     return account_query(request, acme_of(request)->account.id, fault) != NULL;
@@ -237,7 +228,7 @@ bool acme_admit(struct request *request, struct response *response, struct fault
         return true;
     if (request->query[0] && request->route->access != JWS_ORDERS)
         return fault_set(fault, INPUT_MALFORMED, NULL, "a query string is not allowed here");
-    if (!mtls_check(request, fault) || !request_open(request, fault))
+    if (!acme_mtls_check(request, fault) || !request_open(request, fault))
         return false;
     response_header(response, "Cache-Control", "no-store");
     acme_nonce_header(request, response);

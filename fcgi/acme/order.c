@@ -20,14 +20,16 @@ STATEMENT(acme_order_new,
           "       authorizations AS order_authorizations, retry_after, "
           "       $8::jsonb AS order_identifiers, $10::timestamptz AS order_not_before, "
           "       $11::timestamptz AS order_not_after, NULL::jsonb AS order_error, NULL::text AS "
-          "       order_certificate, false AS order_waits, $28 AS order_replaces "
+          "       order_certificate, false AS order_waits, $28 AS order_replaces, "
+          "       coalesce($32, $5) AS order_profile "
           "  FROM acme_order_create($1, $2::timestamptz, $3, $4, $5, $6, $7, $8::jsonb, $9::bytea, "
           "  $10::timestamptz, "
           "    $11::timestamptz, $12::timestamptz, $13::timestamptz, $14::text[], $15::text[], "
           "    $16::text[], $17::text[], "
           "    $18::boolean[], $19::boolean, $20::integer, $21::integer, make_interval(secs => "
           "    $22::integer), $23, "
-          "    $24::jsonb, $25::inet, $26, $27, $28, $29, $30::boolean)");
+          "    $24::jsonb, $25::inet, $26, $27, $28, $29, $30::boolean, $31::bigint, $32, "
+          "    $33::bigint)");
 
 /* $1 account, $2 failures an hour, $3 names without wildcards. Counted by acme-validate. */
 STATEMENT(acme_order_failures,
@@ -75,7 +77,7 @@ static bool validity_check(const struct request *request, const struct wanted_or
 {
     const int64_t now_s = clock_now_s();
     const int64_t start = order->not_before ? order->not_before : now_s;
-    const int64_t max_ttl_s = acme_of(request)->profile->max_ttl_s;
+    const int64_t max_ttl_s = acme_of(request)->policy->max_ttl_s;
 
     if (order->not_before && (start < now_s - NOT_BEFORE_PAST || start > now_s + NOT_BEFORE_AHEAD))
         return fault_set(fault, INPUT_INVALID, "notBefore",
@@ -126,7 +128,7 @@ static struct bytes order_hash(struct request *request, const struct acme_identi
         qsort(lines.items, lines.count, sizeof(lines.items[0]), compare_lines);
     const char *text = mem_printf(request, "%s\n%s\n%s\n%lld\n%lld", acme_of(request)->account.id,
                                   text_list_join(request, &lines, "\n"),
-                                  acme_of(request)->profile->id, (long long)order->not_before,
+                                  acme_of(request)->policy->id, (long long)order->not_before,
                                   (long long)order->not_after);
     digest_sha256(bytes_of_text(text), digest);
     return bytes_copy(request, BYTES_OF(digest));
@@ -160,6 +162,18 @@ static struct authz_columns authz_columns(struct request *request,
     return columns;
 }
 
+/* Whether the order has another profile's policy than the directory's own. */
+static bool selected(const struct acme_request *acme)
+{
+    return !text_equal(acme->policy->id, acme->profile->id);
+}
+
+/* NULL: none is configured. */
+static const char *issuer_of(const struct acme_request *acme)
+{
+    return acme->policy->issuer_id ? acme->policy->issuer_id : acme->profile->issuer_id;
+}
+
 static char *order_details(struct request *request, const struct acme_identifiers *identifiers,
                            const struct wanted_order *order, json_t *json)
 {
@@ -173,6 +187,7 @@ static char *order_details(struct request *request, const struct acme_identifier
                      (json_int_t)identifiers->count); /* bounded by a setting */
     json_set_new(details, "identifiers", json_incref(json));
     json_set_text(details, "replaces", order->replaces);
+    json_set_text(details, "cert_profile_id", selected(acme) ? acme->policy->id : NULL);
     return json_to_text(request, details);
 }
 
@@ -222,7 +237,7 @@ static struct rows *order_create(struct request *request, const struct wanted_or
     return db_query(
         request, request->db, &acme_order_new, fault, TEXT(acme->jws->nonce),
         INSTANT(acme_nonce_expires(request)), TEXT(id_new_secret(request, "acme-ord")),
-        TEXT(acme->account.id), TEXT(acme->profile->id), TEXT(acme->profile->issuer_id),
+        TEXT(acme->account.id), TEXT(acme->profile->id), TEXT(issuer_of(acme)),
         TEXT(acme->profile->auth_mode), TEXT(json_to_text(request, json)),
         BYTEA(order_hash(request, identifiers, order)), INSTANT(order->not_before),
         INSTANT(order->not_after), INSTANT(now_s + settings->acme_order_ttl_ms / 1000),
@@ -235,7 +250,24 @@ static struct rows *order_create(struct request *request, const struct wanted_or
         TEXT(order_details(request, identifiers, order, json)),
         TEXT(settings->audit_record_ip ? request->remote_addr : NULL), TEXT(request->request_id),
         BOOLEAN(acme_caa_is_wanted(request)), TEXT(order->replaced.ari),
-        TEXT(order->replaced.certificate_id), BOOLEAN(order->replaced.due));
+        TEXT(order->replaced.certificate_id), BOOLEAN(order->replaced.due),
+        INTEGER(acme->profile->policies[0].row_version),
+        TEXT(selected(acme) ? acme->policy->id : NULL), INTEGER(acme->policy->row_version));
+}
+
+bool acme_create_refuse(const struct rows *rows, struct fault *fault)
+{
+    const char *outcome = row_text(rows, 0, "outcome");
+
+    if (acme_is_stale(rows))
+        return fault_set(fault, ISSUANCE_STALE, NULL, "the profile changed meanwhile; try again");
+    if (text_equal(outcome, "bad_nonce"))
+        return fault_set(fault, ACME_BAD_NONCE, "nonce", "the nonce was used before");
+    if (text_equal(outcome, "account"))
+        return fault_set(fault, ACME_ACCOUNT_STATE, NULL, "the account is not valid any more");
+    fault_set(fault, RATE_LIMITED, NULL, "request rate limit exceeded; retry later");
+    fault->retry_after_s = (unsigned)row_integer(rows, 0, "retry_after"); /* 1 to 3600 */
+    return false;
 }
 
 static bool create_outcome(const struct rows *rows, struct fault *fault)
@@ -244,20 +276,14 @@ static bool create_outcome(const struct rows *rows, struct fault *fault)
 
     if (text_equal(outcome, "created") || text_equal(outcome, "reused"))
         return true;
-    if (text_equal(outcome, "bad_nonce"))
-        return fault_set(fault, ACME_BAD_NONCE, "nonce", "the nonce was used before");
-    if (text_equal(outcome, "account"))
-        return fault_set(fault, ACME_ACCOUNT_STATE, NULL, "the account is not valid any more");
     if (text_equal(outcome, "replaced"))
         return fault_set(fault, ACME_REPLACED, "replaces",
                          "the certificate in replaces is replaced by another order already");
-    if (text_equal(outcome, "concurrent"))
-        fault_set(
-            fault, RATE_LIMITED, NULL,
-            "too many concurrent orders for this account; finish or cancel pending orders before "
-            "submitting more");
-    else
-        fault_set(fault, RATE_LIMITED, NULL, "request rate limit exceeded; retry later");
+    if (!text_equal(outcome, "concurrent"))
+        return acme_create_refuse(rows, fault);
+    fault_set(fault, RATE_LIMITED, NULL,
+              "too many concurrent orders for this account; finish or cancel pending orders before "
+              "submitting more");
     fault->retry_after_s = (unsigned)row_integer(rows, 0, "retry_after"); /* 1 to 3600 */
     return false;
 }
@@ -301,6 +327,7 @@ static bool order_answer(struct response *response, unsigned status, const struc
     json_set_new(order, "authorizations", authorization_urls(request, &authz));
     json_set_text(order, "finalize", acme_url(request, "/order/%s/finalize", order_id));
     json_set_text(order, "replaces", row_text(rows, 0, "order_replaces"));
+    json_set_text(order, "profile", row_text(rows, 0, "order_profile"));
     if (text_equal(state, "valid"))
         json_set_text(order, "certificate", acme_url(request, "/cert/%s", certificate));
     response_header(response, "Location", "%s", acme_url(request, "/order/%s", order_id));
@@ -328,39 +355,47 @@ bool acme_order_waits(struct response *response, const struct rows *rows, bool f
 static bool new_order_check(const struct request *request, const struct wanted_order *wanted,
                             struct fault *fault)
 {
-    const struct acme_profile *profile = acme_of(request)->profile;
+    const struct acme_request *acme = acme_of(request);
 
-    if (wanted->profile && !text_equal(wanted->profile, profile->id))
-        return fault_set(fault, ACME_INVALID_PROFILE, "profile",
-                         "profile %s cannot be selected here",
-                         text_quote(request->protocol, wanted->profile));
-    if (!profile->issuer_id) {
+    if (!issuer_of(acme)) {
         fault_set(fault, ACME_NO_ISSUER, NULL, "no issuer is configured for this profile");
         return fault_cause(fault,
                            "profile %s has no issuer_id; set it, or CERTCTL_ACME_SERVER_ISSUER_ID",
-                           profile->id);
+                           acme->profile->id);
     }
     return validity_check(request, wanted, fault);
+}
+
+/* Judged by the profile as it is remembered; the database says `stale` where that is too old. */
+static struct rows *order_attempt(struct request *request, struct wanted_order *wanted,
+                                  struct fault *fault)
+{
+    struct acme_identifiers identifiers = {0};
+
+    if (!acme_policy_select(request, wanted->profile, fault) ||
+        !new_order_check(request, wanted, fault) ||
+        !acme_identifiers_read(request, wanted->identifiers, &identifiers, fault) ||
+        !acme_replaced_find(request, wanted->replaces, &identifiers, &wanted->replaced, fault) ||
+        !acme_failures_check(request, &identifiers, fault))
+        return NULL;
+    return order_create(request, wanted, &identifiers, fault);
 }
 
 bool acme_new_order(struct request *request, struct response *response, struct fault *fault)
 {
     struct wanted_order wanted = {0};
-    struct acme_identifiers identifiers = {0};
 
     if (!acme_of(request)->payload)
         return fault_set(fault, INPUT_MALFORMED, NULL,
                          "the payload must be a JSON object (RFC 8555 section 7.4)");
-    if (!json_decode(request, acme_of(request)->payload, order_members, &wanted, fault) ||
-        !new_order_check(request, &wanted, fault) ||
-        !acme_identifiers_read(request, wanted.identifiers, &identifiers, fault) ||
-        !acme_replaced_find(request, wanted.replaces, &identifiers, &wanted.replaced, fault) ||
-        !acme_failures_check(request, &identifiers, fault))
+    if (!json_decode(request, acme_of(request)->payload, order_members, &wanted, fault))
         return false;
-    struct rows *rows = order_create(request, &wanted, &identifiers, fault);
+    struct rows *rows = order_attempt(request, &wanted, fault);
+    if (acme_profile_doubted(request, rows, fault))
+        rows = acme_profile_reload(request, fault) ? order_attempt(request, &wanted, fault) : NULL;
     if (!rows)
         return false;
-    acme_of(request)->spent = true;
+    acme_of(request)->spent = !acme_is_stale(rows);
     return create_outcome(rows, fault) && acme_order_answer(response, 201, rows, NULL);
 }
 

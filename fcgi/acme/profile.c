@@ -14,10 +14,20 @@
 #define FRESH_US 5000000
 
 STATEMENT(acme_profile_read,
-          "SELECT p.id, p.enabled, p.acme_auth_mode, p.max_ttl_seconds, p.required_san_patterns, "
-          "       p.allow_wildcards, p.allowed_san_types, coalesce(s.settings, '{}') AS settings, "
+          "SELECT p.id, p.enabled, p.acme_auth_mode, coalesce(s.settings, '{}') AS settings, "
           "       coalesce(p.issuer_id, $2, (SELECT min(i.id::text) FROM issuers i WHERE i.enabled "
-          "                                   HAVING count(*) = 1)) AS issuer_id "
+          "                                   HAVING count(*) = 1)) AS issuer_id, "
+          "       (SELECT json_agg(json_strip_nulls(json_build_object('id', c.id, 'description', "
+          "                 coalesce(nullif(c.description, ''), c.name), 'enabled', c.enabled, "
+          "                 'row_version', c.row_version, 'issuer_id', c.issuer_id, "
+          "                 'max_ttl_seconds', c.max_ttl_seconds, "
+          "                 'allow_wildcards', c.allow_wildcards, "
+          "                 'allowed_san_types', c.allowed_san_types, "
+          "                 'required_san_patterns', c.required_san_patterns)) "
+          "               ORDER BY c.id <> p.id, c.id) "
+          "          FROM certificate_profiles c "
+          "         WHERE c.id = ANY (ARRAY(SELECT jsonb_array_elements_text( "
+          "                s.settings->'selectable_profiles')) || p.id::text)) AS policies "
           "  FROM certificate_profiles p "
           "  LEFT JOIN acme_profile_settings s ON s.profile_id = p.id "
           " WHERE p.id = $1");
@@ -82,34 +92,32 @@ static bool settings_read(struct acme_profile *profile, const char *text, struct
     return true;
 }
 
-static bool patterns_read(struct acme_profile *profile, const char *text)
+static const struct member policy_members[] = {
+    {"id",                    MEMBER_TEXT,    REQUIRED, AT(acme_policy, id)             },
+    {"description",           MEMBER_TEXT,    REQUIRED, AT(acme_policy, description)    },
+    {"enabled",               MEMBER_BOOLEAN, REQUIRED, AT(acme_policy, enabled)        },
+    {"row_version",           MEMBER_INTEGER, REQUIRED, AT(acme_policy, row_version)    },
+    {"issuer_id",             MEMBER_TEXT,    OPTIONAL, AT(acme_policy, issuer_id)      },
+    {"max_ttl_seconds",       MEMBER_INTEGER, REQUIRED, AT(acme_policy, max_ttl_s)      },
+    {"allow_wildcards",       MEMBER_BOOLEAN, REQUIRED, AT(acme_policy, allow_wildcards)},
+    {"allowed_san_types",     MEMBER_TEXTS,   OPTIONAL, AT(acme_policy, san_types)      },
+    {"required_san_patterns", MEMBER_TEXTS,   REQUIRED, AT(acme_policy, san_patterns)   },
+};
+
+static bool policies_read(struct acme_profile *profile, const char *text, struct fault *fault)
 {
     AUTO(json_t) *array = json_loads(text, 0, NULL);
     size_t index;
-    json_t *pattern;
+    json_t *policy;
 
-    if (!json_is_array(array))
-        return false;
-    json_array_foreach (array, index, pattern) {
-        if (!json_is_string(pattern))
+    if (json_array_size(array) == 0)
+        return fault_set(fault, INTERNAL, NULL, "the profile cannot be read");
+    profile->policy_count = json_array_size(array);
+    profile->policies = mem_array(profile, struct acme_policy, profile->policy_count);
+    json_array_foreach (array, index, policy)
+        if (!json_decode(profile, policy, policy_members, &profile->policies[index], fault))
             return false;
-        text_list_add(profile, &profile->san_patterns, json_string_value(pattern));
-    }
     return true;
-}
-
-/* Both the ACME settings and the certificate profile may leave types out. */
-static void types_narrow(struct acme_profile *profile, const struct rows *rows)
-{
-    const struct text_list asked = profile->identifier_types;
-    const struct text_list allowed = row_texts(profile, rows, 0, "allowed_san_types");
-
-    if (allowed.count == 0)
-        return;
-    profile->identifier_types = (struct text_list){NULL, 0};
-    for (size_t i = 0; i < asked.count; i++)
-        if (text_list_has(&allowed, asked.items[i]))
-            text_list_add(profile, &profile->identifier_types, asked.items[i]);
 }
 
 static struct acme_profile *profile_from_row(TALLOC_CTX *ctx, const struct rows *rows,
@@ -123,13 +131,9 @@ static struct acme_profile *profile_from_row(TALLOC_CTX *ctx, const struct rows 
     profile->auth_mode = mem_text(profile, row_text(rows, 0, "acme_auth_mode"));
     profile->trusts_accounts = text_equal(profile->auth_mode, "trust_authenticated");
     profile->issuer_id = mem_text(profile, row_text(rows, 0, "issuer_id"));
-    profile->max_ttl_s = row_integer(rows, 0, "max_ttl_seconds");
-    if (!settings_read(profile, row_text(rows, 0, "settings"), fault))
+    if (!settings_read(profile, row_text(rows, 0, "settings"), fault) ||
+        !policies_read(profile, row_text(rows, 0, "policies"), fault))
         return NULL;
-    types_narrow(profile, rows);
-    profile->allow_wildcard = profile->allow_wildcard && row_bool(rows, 0, "allow_wildcards");
-    if (!patterns_read(profile, row_text(rows, 0, "required_san_patterns")))
-        return fault_set(fault, INTERNAL, NULL, "the profile's name patterns cannot be read");
     profile->loaded_us = clock_monotonic_us();
     return talloc_steal(ctx, profile);
 }
@@ -161,6 +165,13 @@ static void profile_remember(struct acme_worker *worker, struct acme_profile *pr
     worker->profiles[place] = talloc_steal(worker, profile);
 }
 
+static void profile_forget(struct acme_worker *worker, const char *id)
+{
+    for (size_t i = 0; i < ACME_PROFILES_MAX; i++)
+        if (worker->profiles[i] && text_equal(worker->profiles[i]->id, id))
+            TALLOC_FREE(worker->profiles[i]);
+}
+
 static const struct acme_profile *profile_load(struct request *request, const char *id,
                                                struct fault *fault)
 {
@@ -176,8 +187,10 @@ static const struct acme_profile *profile_load(struct request *request, const ch
     if (rows->count == 0)
         return fault_set(fault, ACME_PROFILE_UNKNOWN, NULL, "profile not found");
     profile = profile_from_row(request, rows, fault);
-    if (profile)
-        profile_remember(worker, profile);
+    if (!profile)
+        return NULL;
+    profile_remember(worker, profile);
+    acme_of(request)->profile_fresh = true;
     return profile;
 }
 
@@ -194,7 +207,61 @@ bool acme_profile_find(struct request *request, struct fault *fault)
         return false;
     if (!acme->profile->enabled)
         return fault_set(fault, ACME_USER_ACTION, NULL, "profile is disabled");
+    acme->policy = &acme->profile->policies[0];
     return true;
+}
+
+bool acme_mtls_check(const struct request *request, struct fault *fault)
+{
+    if (acme_of(request)->profile->require_mtls &&
+        !text_equal(request->tls_client_verify, "SUCCESS"))
+        return fault_set(fault, REQUESTER_NOT_AUTHORIZED, NULL,
+                         "this profile requires a verified TLS client certificate");
+    return true;
+}
+
+bool acme_profile_doubted(const struct request *request, const struct rows *rows,
+                          const struct fault *fault)
+{
+    static const enum fault_reason judged[] = {ACME_IDENTIFIER_REJECTED, ACME_INVALID_PROFILE,
+                                               ACME_NO_ISSUER, INPUT_INVALID, ROUTE_UNKNOWN};
+
+    if (rows)
+        return acme_is_stale(rows);
+    for (size_t i = 0; i < ARRAY_SIZE(judged); i++)
+        if (fault->reason == judged[i])
+            return !acme_of(request)->profile_fresh;
+    return false;
+}
+
+bool acme_profile_reload(struct request *request, struct fault *fault)
+{
+    struct acme_request *acme = acme_of(request);
+
+    acme->policy = NULL;
+    acme->problem = NULL;
+    *fault = (struct fault){0};
+    profile_forget(request->worker, acme->profile_id);
+    return acme_profile_find(request, fault) && acme_mtls_check(request, fault);
+}
+
+bool acme_policy_select(const struct request *request, const char *id, struct fault *fault)
+{
+    struct acme_request *acme = acme_of(request);
+    const struct acme_profile *profile = acme->profile;
+
+    acme->policy = &profile->policies[0];
+    if (!id)
+        return true;
+    for (size_t i = 0; i < profile->policy_count; i++) {
+        if (!text_equal(profile->policies[i].id, id))
+            continue;
+        acme->policy = &profile->policies[i];
+        return acme->policy->enabled || fault_set(fault, ACME_INVALID_PROFILE, "profile",
+                                                  "profile %s is disabled", text_quote(acme, id));
+    }
+    return fault_set(fault, ACME_INVALID_PROFILE, "profile", "profile %s cannot be selected here",
+                     text_quote(acme, id));
 }
 
 bool acme_caa_is_wanted(const struct request *request)

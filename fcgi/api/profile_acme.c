@@ -3,6 +3,7 @@
 #include "profile_acme.h"
 
 #include "core/auto.h"
+#include "core/id.h"
 #include "core/json.h"
 #include "core/macro.h"
 #include "core/memory.h"
@@ -15,6 +16,8 @@
 #define PREFIX    "acme."
 #define LIST_MOST 16
 
+#define SELECTABLE PREFIX "selectable_profiles"
+
 /* $1 profile, $2 settings or NULL. The profile's row is locked. */
 STATEMENT(api_profile_acme_write,
           "WITH gone AS (DELETE FROM acme_profile_settings s WHERE s.profile_id = $1::text AND "
@@ -22,6 +25,15 @@ STATEMENT(api_profile_acme_write,
           "SELECT $1::text, $2::text::jsonb WHERE $2::text IS NOT NULL "
           "ON CONFLICT (profile_id) DO UPDATE SET settings = EXCLUDED.settings, "
           "updated_at = now() WHERE s.settings <> EXCLUDED.settings");
+
+/* $1 profiles that are named. Until the commit nobody deletes them. */
+STATEMENT(api_profile_acme_named, "SELECT c.id FROM certificate_profiles c "
+                                  "WHERE c.id = ANY ($1::text[]) ORDER BY c.id FOR KEY SHARE");
+
+/* $1 profile. */
+STATEMENT(api_profile_acme_namers,
+          "SELECT s.profile_id FROM acme_profile_settings s WHERE s.profile_id <> $1::text "
+          "AND s.settings->'selectable_profiles' ? $1::text LIMIT 1");
 
 /* A list that names something, each of them known; `known` tells them all. */
 static void check_names(const struct resource_field *field, const json_t *value,
@@ -73,6 +85,20 @@ static void check_resolver(const struct resource_field *field, const json_t *val
                        text_quote(scratch, problem));
 }
 
+/* Whether they are there is looked at where the profile is written. */
+static void check_profiles(const struct resource_field *field, const json_t *value,
+                           struct fault_list *problems)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        const char *id = json_string_value(json_array_get(value, i));
+        if (!id_valid(id))
+            fault_list_add(problems, INPUT_INVALID, field->name, "%s[%zu]: %s is not an id",
+                           field->name, i, text_quote(scratch, id));
+    }
+}
+
 /* No part of the server obeys it yet: what would be promised and not kept is refused. */
 static void check_is_default(const struct resource_field *field, const json_t *value,
                              struct fault_list *problems)
@@ -92,7 +118,7 @@ static const struct resource_field settings[] = {
     FIELD(PREFIX "authz_reuse", BOOLEAN),
     FIELD(PREFIX "caa", CHOICE, .choices = "on|off|inherit"),
     FIELD(PREFIX "resolver", TEXT, .most = 512, .check = check_resolver),
-    FIELD(PREFIX "selectable_profiles", TEXTS, .most = LIST_MOST, .check = check_is_default),
+    FIELD(SELECTABLE, TEXTS, .most = LIST_MOST, .check = check_profiles),
     FIELD(PREFIX "require_mtls", BOOLEAN),
     FIELD(PREFIX "perspectives_required", INTEGER, .most = LIST_MOST, .check = check_is_default),
 };
@@ -174,6 +200,87 @@ void profile_acme_check_mode(const json_t *row, struct fault_list *problems)
         fault_list_add(problems, INPUT_INVALID, PREFIX "allow_wildcard",
                        "acme.allow_wildcard: a wildcard cannot be proved by any of "
                        "acme.challenge_types");
+}
+
+static const json_t *selectable_of(const json_t *row)
+{
+    return json_object_get(json_object_get(row, "acme"), "selectable_profiles");
+}
+
+static bool not_deleted_while_named(const struct resource_change *change, struct fault *fault)
+{
+    struct request *request = change->request;
+    const struct rows *rows = db_query(request, request->db, &api_profile_acme_namers, fault,
+                                       TEXT(change->id));
+
+    if (!rows)
+        return false;
+    if (rows->count > 0)
+        return fault_set(fault, RESOURCE_IN_USE, NULL,
+                         "Cannot delete profile: orders of another profile may select it");
+    return true;
+}
+
+static bool unknown(const struct resource_change *change, const char *id, size_t place,
+                    struct fault *fault)
+{
+    return fault_set(fault, DATABASE_REFERENCE, SELECTABLE, SELECTABLE "[%zu]: no such profile %s",
+                     place, text_quote(change->request, id));
+}
+
+/* What the change names and the stored row does not have so. */
+static struct text_list newly_named(const struct resource_change *change)
+{
+    const json_t *named = selectable_of(change->row);
+    struct text_list ids = {0};
+
+    if (json_equal(named, selectable_of(change->stored)) == 1)
+        return ids;
+    for (size_t i = 0; i < json_array_size(named); i++)
+        text_list_add(change->request, &ids, json_string_value(json_array_get(named, i)));
+    return ids;
+}
+
+bool profile_acme_may_name(const struct resource_change *change, struct fault *fault)
+{
+    const struct text_list ids = newly_named(change);
+
+    for (size_t i = 0; i < ids.count; i++)
+        if (!permission_scope_covers(&change->principal->scope, ids.items[i], NULL))
+            return unknown(change, ids.items[i], i, fault);
+    return true;
+}
+
+static bool is_there(const struct rows *rows, const char *id)
+{
+    for (size_t i = 0; i < rows->count; i++)
+        if (text_equal(row_text(rows, i, "id"), id))
+            return true;
+    return false;
+}
+
+bool profile_acme_refer(const struct resource_change *change, struct fault *fault)
+{
+    struct request *request = change->request;
+
+    if (change->verb == RESOURCE_DELETE)
+        return not_deleted_while_named(change, fault);
+    const struct text_list ids = newly_named(change);
+    if (ids.count == 0)
+        return true;
+    const struct rows *rows = db_query(request, request->db, &api_profile_acme_named, fault,
+                                       TEXTS(&ids));
+    if (!rows)
+        return false;
+    for (size_t i = 0; i < ids.count; i++) {
+        if (text_equal(ids.items[i], change->id))
+            return fault_set(fault, INPUT_INVALID, SELECTABLE,
+                             SELECTABLE "[%zu]: %s is this profile itself", i,
+                             text_quote(request, ids.items[i]));
+        if (!is_there(rows, ids.items[i]))
+            return unknown(change, ids.items[i], i, fault);
+    }
+    return true;
 }
 
 bool profile_acme_store(const struct resource_change *change, struct fault *fault)

@@ -17,6 +17,14 @@ field_check profile_acme_check;
 /* What the settings and the profile's mode say together. `row` is the whole profile. */
 void profile_acme_check_mode(const json_t *row, struct fault_list *problems);
 
+/* Whether whoever asks has a say over each profile that orders may select from now on. A profile
+ * outside of it is as one that is not there (DATABASE_REFERENCE). */
+bool profile_acme_may_name(const struct resource_change *change, struct fault *fault);
+
+/* Whether they are there, until the commit; a profile that orders of another one may select is not
+ * deleted. INPUT_INVALID, DATABASE_REFERENCE, RESOURCE_IN_USE. */
+bool profile_acme_refer(const struct resource_change *change, struct fault *fault);
+
 /* Stores the settings of the change's row, or removes them where they are null. A row without the
  * member, of an edit that was asked for before there was one, leaves them alone. */
 bool profile_acme_store(const struct resource_change *change, struct fault *fault);

@@ -286,12 +286,19 @@ static bool gate(const struct resource_change *change, struct response *response
     const bool was = json_is_true(json_object_get(change->stored, "requires_approval"));
     const bool will = json_is_true(json_object_get(change->row, "requires_approval"));
 
+    if (!profile_acme_may_name(change, fault))
+        return false;
     if (change->verb == RESOURCE_CREATE || (!was && !will))
         return true;
     if (change->verb == RESOURCE_DELETE)
         return fault_set(fault, RESOURCE_STATE, NULL,
                          "Cannot delete profile: it requires approval; disable it by an edit");
-    return wait_for_approval(change, response, fault);
+    return profile_acme_refer(change, fault) && wait_for_approval(change, response, fault);
+}
+
+static bool before(struct resource_change *change, struct fault *fault)
+{
+    return profile_acme_refer(change, fault);
 }
 
 static const struct resource_constraint constraints[] = {
@@ -319,10 +326,14 @@ static const struct resource_write writes = {
     .constraint_count = ARRAY_SIZE(constraints),
     .actions = {[RESOURCE_CREATE] = "create_profile",
                 [RESOURCE_UPDATE] = "update_profile",
-                [RESOURCE_DELETE] = "delete_profile"                                           },
+                [RESOURCE_DELETE] = "delete_profile"},
     .category = "config",
     .audit_type = "certificate_profile",
-    .hooks = { .adapt = adapt,                      .check = check, .gate = gate, .after = profile_acme_store},
+    .hooks = { .adapt = adapt,
+                .check = check,
+                .gate = gate,
+                .before = before,
+                .after = profile_acme_store},
 };
 
 static const struct resource_sort sorts[] = {

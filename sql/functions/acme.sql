@@ -53,6 +53,15 @@ BEGIN
   END IF;
 END $$;
 
+-- Whether patterns bound the names of every order at a directory: its own, and those of each profile that an order may
+-- select there (01 sections 4.3 and 9.4).
+CREATE OR REPLACE FUNCTION acme_names_bounded(p_patterns jsonb, p_settings jsonb) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN p_patterns <> '[]' AND NOT EXISTS (
+    SELECT 1 FROM certificate_profiles c
+     WHERE p_settings->'selectable_profiles' ? c.id::text AND c.enabled AND c.required_san_patterns = '[]');
+END $$;
+
 -- Whether CAA was looked at for this identifier in the last 8 hours, less the margin (01 section 11.6).
 CREATE OR REPLACE FUNCTION acme_caa_fresh(p_identifier jsonb, p_checked timestamptz, p_margin interval)
   RETURNS boolean LANGUAGE plpgsql STABLE AS $$
@@ -65,6 +74,35 @@ END $$;
 CREATE OR REPLACE FUNCTION acme_account_serialise(p_account text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM pg_advisory_xact_lock(hashtextextended('acme-order:' || p_account, 0));
+END $$;
+
+-- What a new order or authorization begins with. A word: it ends there, and where the word is stale nothing is spent.
+-- p_policy: the profile that the order selected instead of the directory's own, or NULL.
+-- outcome: NULL  it may go on; the account's lock is held
+--          stale the responder judged by a profile that was changed since: it reads it again and calls again
+--          bad_nonce | account
+CREATE OR REPLACE FUNCTION acme_account_begin(
+  p_nonce text, p_nonce_expires timestamptz, p_account text, p_profile text, p_profile_version bigint, p_policy text,
+  p_policy_version bigint, OUT outcome text)
+  LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM 1 FROM certificate_profiles p WHERE p.id = p_profile AND p.row_version = p_profile_version;
+  IF FOUND AND p_policy IS NOT NULL THEN
+    PERFORM 1 FROM certificate_profiles p WHERE p.id = p_policy AND p.row_version = p_policy_version;
+  END IF;
+  IF NOT FOUND THEN
+    outcome := 'stale';
+    RETURN;
+  END IF;
+  IF NOT replay_spend('acme_nonce', p_nonce, p_nonce_expires, false) THEN
+    outcome := 'bad_nonce';
+    RETURN;
+  END IF;
+  PERFORM acme_account_serialise(p_account);
+  PERFORM 1 FROM acme_accounts a WHERE a.account_id = p_account AND a.status = 'valid' AND a.profile_id = p_profile;
+  IF NOT FOUND THEN
+    outcome := 'account';
+  END IF;
 END $$;
 
 -- The account's authorization that serves for a name without another proof, or NULL. Somebody has proved it: where the
@@ -84,7 +122,7 @@ BEGIN
            LIMIT 1);
 END $$;
 
--- outcome: created | reused | bad_nonce | account | rate_limited | concurrent | replaced
+-- outcome: created | reused | rate_limited | concurrent | replaced | what acme_account_begin says
 -- p_authz, p_tokens, p_identifiers, p_values and p_wildcards run in parallel, one entry an identifier.
 -- p_values are without the wildcard prefix. p_replaces: the certificate that p_ari names, which one order alone may replace
 -- that is not invalid; the repeat of an order that was made for it is that order. p_due: it is time to renew that one,
@@ -97,7 +135,7 @@ CREATE OR REPLACE FUNCTION acme_order_create(
   p_authz text[], p_tokens text[], p_types text[], p_values text[], p_wildcards boolean[], p_reuse_authz boolean,
   p_per_hour integer, p_concurrent integer, p_window interval,
   p_audit text, p_details jsonb, p_source_ip inet, p_request text, p_caa boolean,
-  p_ari text, p_replaces text, p_due boolean,
+  p_ari text, p_replaces text, p_due boolean, p_profile_version bigint, p_policy text, p_policy_version bigint,
   OUT outcome text, OUT order_id text, OUT status text, OUT expires_at timestamptz, OUT authorizations text[],
   OUT retry_after integer)
   LANGUAGE plpgsql AS $$
@@ -107,14 +145,8 @@ DECLARE
   known text;
   pending boolean := false;
 BEGIN
-  IF NOT replay_spend('acme_nonce', p_nonce, p_nonce_expires, false) THEN
-    outcome := 'bad_nonce';
-    RETURN;
-  END IF;
-  PERFORM acme_account_serialise(p_account);
-  PERFORM 1 FROM acme_accounts a WHERE a.account_id = p_account AND a.status = 'valid' AND a.profile_id = p_profile;
-  IF NOT FOUND THEN
-    outcome := 'account';
+  outcome := acme_account_begin(p_nonce, p_nonce_expires, p_account, p_profile, p_profile_version, p_policy, p_policy_version);
+  IF outcome IS NOT NULL THEN
     RETURN;
   END IF;
 
@@ -189,9 +221,9 @@ BEGIN
   END IF;
 
   INSERT INTO acme_orders (order_id, account_id, identifiers, status, expires_at, not_before, not_after, profile_id,
-                           issuer_id, auth_mode, identifiers_hash, replaces_ari, replaces_certificate_id)
+                           cert_profile_id, issuer_id, auth_mode, identifiers_hash, replaces_ari, replaces_certificate_id)
   VALUES (p_order, p_account, p_identifiers, acme_order_create.status, p_expires, p_not_before, p_not_after, p_profile,
-          p_issuer, p_mode, p_hash, p_ari, p_replaces)
+          p_policy, p_issuer, p_mode, p_hash, p_ari, p_replaces)
   ON CONFLICT DO NOTHING; -- acme_orders_replaces; an id is never met twice
   IF NOT FOUND THEN -- the index decides, whoever came around the account's lock
     outcome := 'replaced';
@@ -258,21 +290,15 @@ END $$;
 
 -- A name is proved before it is ordered (RFC 8555 section 7.4.1). made: the authorization, new or one that serves already;
 -- each new one takes a token of the orders per hour.
--- outcome: created | existing | bad_nonce | account | rate_limited
+-- outcome: created | existing | rate_limited | what acme_account_begin says
 CREATE OR REPLACE FUNCTION acme_authz_create(
   p_nonce text, p_nonce_expires timestamptz, p_account text, p_profile text, p_authz text, p_token text, p_type text,
-  p_value text, p_expires timestamptz, p_per_hour integer, p_caa boolean,
+  p_value text, p_expires timestamptz, p_per_hour integer, p_caa boolean, p_profile_version bigint,
   OUT outcome text, OUT made text, OUT retry_after integer)
   LANGUAGE plpgsql AS $$
 BEGIN
-  IF NOT replay_spend('acme_nonce', p_nonce, p_nonce_expires, false) THEN
-    outcome := 'bad_nonce';
-    RETURN;
-  END IF;
-  PERFORM acme_account_serialise(p_account);
-  PERFORM 1 FROM acme_accounts a WHERE a.account_id = p_account AND a.status = 'valid' AND a.profile_id = p_profile;
-  IF NOT FOUND THEN
-    outcome := 'account';
+  outcome := acme_account_begin(p_nonce, p_nonce_expires, p_account, p_profile, p_profile_version, NULL, NULL);
+  IF outcome IS NOT NULL THEN
     RETURN;
   END IF;
   outcome := 'existing';

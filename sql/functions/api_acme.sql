@@ -75,7 +75,7 @@ SELECT p.id::text AS id, p.name::text AS name, p.enabled, p.acme_auth_mode::text
        (SELECT min(i.id::text) FROM issuers i WHERE i.enabled HAVING count(*) = 1) AS only_issuer_id,
        coalesce((s.settings->>'eab_required')::boolean, false) AS eab_required,
        coalesce((s.settings->>'require_mtls')::boolean, false) AS require_mtls,
-       p.required_san_patterns <> '[]' AS has_patterns,
+       acme_names_bounded(p.required_san_patterns, s.settings) AS has_patterns,
        coalesce(a.valid, 0) AS accounts, coalesce(o.active, 0) AS active_orders, coalesce(f.failed, 0) AS failures_24h
   FROM certificate_profiles p
   LEFT JOIN acme_profile_settings s ON s.profile_id = p.id

@@ -70,7 +70,8 @@ BEGIN
   UNION ALL
   SELECT 'certctl_acme_open_trust_profiles', '', count(*)::double precision
     FROM certificate_profiles p LEFT JOIN acme_profile_settings s ON s.profile_id = p.id
-   WHERE p.enabled AND p.acme_auth_mode = 'trust_authenticated' AND NOT p_all_bound AND p.required_san_patterns = '[]'
+   WHERE p.enabled AND p.acme_auth_mode = 'trust_authenticated' AND NOT p_all_bound
+     AND NOT acme_names_bounded(p.required_san_patterns, s.settings)
      AND NOT coalesce((s.settings->>'eab_required')::boolean, false)
      AND NOT coalesce((s.settings->>'require_mtls')::boolean, false)
   UNION ALL

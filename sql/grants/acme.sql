@@ -12,6 +12,6 @@ GRANT SELECT (id, status), INSERT ON jobs TO certctl_acme;
 GRANT EXECUTE ON FUNCTION acme_eab_sealed, acme_eab_hold, acme_eab_bind, acme_accounts_end TO certctl_acme;
 GRANT EXECUTE ON FUNCTION issuance_park, job_open, approval_open TO certctl_acme;
 GRANT EXECUTE ON FUNCTION rl_take, replay_spend, acme_account_create, acme_account_update, acme_order_create, acme_authz_create, acme_caa_fresh, acme_authz_serving,
-  acme_account_serialise,
+  acme_account_serialise, acme_account_begin,
   acme_key_change, acme_authz_show, acme_challenge_respond, acme_authz_deactivate, issuance_commit,
   issuance_discard, revoke_commit, revocable_find, revocation_entered TO certctl_acme;

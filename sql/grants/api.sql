@@ -20,7 +20,7 @@ GRANT SELECT, INSERT, UPDATE ON api_idempotency TO certctl_api;
 GRANT EXECUTE ON FUNCTION api_once_claim, api_once_lock TO certctl_api;
 -- The ACME server (01 section 18).
 GRANT SELECT ON api_eab_keys, api_acme_accounts, api_acme_account, api_acme_orders, api_acme_profiles TO certctl_api;
-GRANT EXECUTE ON FUNCTION acme_eab_create, acme_eab_revoke, acme_accounts_revoke TO certctl_api;
+GRANT EXECUTE ON FUNCTION acme_eab_create, acme_eab_revoke, acme_accounts_revoke, acme_names_bounded TO certctl_api;
 -- Metrics: the functions read with their owner's rights.
 GRANT SELECT, INSERT, UPDATE ON metric_cache TO certctl_api;
 GRANT EXECUTE ON FUNCTION metric_gauges, metric_inventory TO certctl_api;

@@ -165,7 +165,8 @@ static void order_new(TALLOC_CTX *ctx, struct flow *flow, const struct flow_orde
         INSTANT(now_s + DAY_S), TEXTS(&authz), TEXTS(&tokens), TEXTS(&types), TEXTS(&values),
         TEXTS(&wildcards), BOOLEAN(true), INTEGER(MANY), INTEGER(MANY), INTEGER(3600),
         TEXT(id_new(ctx, "audit")), TEXT(details), TEXT(ADDRESS), TEXT(random_text(ctx, 16)),
-        BOOLEAN(false), TEXT(NULL), TEXT(NULL), BOOLEAN(false)); /* replaces nothing */
+        BOOLEAN(false), TEXT(NULL), TEXT(NULL), BOOLEAN(false),   /* replaces nothing */
+        INTEGER(model->profile_version), TEXT(NULL), INTEGER(0)); /* selects nothing */
     expect(rows, FLOW_ORDER_NEW, "outcome", "created");
 }
 

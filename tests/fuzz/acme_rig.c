@@ -97,6 +97,7 @@ static const struct fake_column columns[] = {
     {"order_identifiers",      "[{\"type\":\"dns\",\"value\":\"www.example.com\"},"
                           "{\"type\":\"dns\",\"value\":\"api.example.com\"}]"},
     {"order_not_after",        NULL                                                                   },
+    {"order_profile",          "prof-test"                                                            },
     {"order_not_before",       NULL                                                                   },
     {"order_replaces",         "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"                                  },
     {"order_waits",            "f"                                                                    },
@@ -104,6 +105,15 @@ static const struct fake_column columns[] = {
     {"orders",                 "acme-ord-2\nacme-ord-1"                                               },
     {"owner_id",               NULL                                                                   },
     {"pem_chain",              rig_leaf_pem                                                           },
+    {"policies",
+     "[{\"id\":\"prof-test\",\"description\":\"Test\",\"enabled\":true,\"row_version\":1,"
+     "\"max_ttl_seconds\":7776000,\"allow_wildcards\":true,"
+     "\"required_san_patterns\":[\"[a-z0-9.*-]+\"]},{\"id\":\"prof-other\","
+     "\"description\":\"Other\",\"enabled\":true,\"row_version\":1,\"max_ttl_seconds\":3600,"
+     "\"issuer_id\":\"iss-local\",\"allow_wildcards\":false,\"allowed_san_types\":[\"dns\"],"
+     "\"required_san_patterns\":[]},{\"id\":\"prof-off\",\"description\":\"Off\",\"enabled\":false,"
+     "\"row_version\":1,\"max_ttl_seconds\":0,\"allow_wildcards\":true,"
+     "\"required_san_patterns\":[]}]"                                                                 },
     {"policy_oids",            ""                                                                     },
     {"profile_enabled",        "t"                                                                    },
     {"profile_id",             "prof-test"                                                            },

@@ -12,8 +12,9 @@ INSERT INTO certificate_profiles (id, name, issuer_id, acme_auth_mode) VALUES
   ('prof-proof-dns', 'Proof by DNS', 'iss-local', 'challenge'), ('prof-proof-tls', 'Proof by TLS', 'iss-local', 'challenge'),
   ('prof-proof-all', 'All proofs', 'iss-local', 'challenge'), ('prof-proof-label', 'Proof by label', 'iss-local', 'challenge'),
   ('prof-proof-heedless', 'Without CAA', 'iss-local', 'challenge'), ('prof-proof-persist', 'Proof that stays', 'iss-local', 'challenge'),
-  ('prof-proof-drafts', 'Types of drafts', 'iss-local', 'challenge')
+  ('prof-proof-drafts', 'Types of drafts', 'iss-local', 'challenge'), ('prof-proof-choice', 'Proofs and a choice', 'iss-local', 'challenge')
 ON CONFLICT DO NOTHING;
+INSERT INTO certificate_profiles (id, name, max_ttl_seconds) VALUES ('prof-proof-days', 'Five days', 432000) ON CONFLICT DO NOTHING;
 INSERT INTO certificate_profiles (id, name, issuer_id, acme_auth_mode, requires_approval) VALUES
   ('prof-proof-gated', 'Proof, and two persons', 'iss-local', 'challenge', true) ON CONFLICT DO NOTHING;
 INSERT INTO acme_profile_settings (profile_id, settings) VALUES
@@ -21,7 +22,8 @@ INSERT INTO acme_profile_settings (profile_id, settings) VALUES
   ('prof-proof-dns', '{"challenge_types":["dns-01"]}'), ('prof-proof-tls', '{"challenge_types":["tls-alpn-01"]}'),
   ('prof-proof-label', '{"challenge_types":["dns-account-01"]}'), ('prof-proof-heedless', '{"caa":"off"}'),
   ('prof-proof-persist', '{"challenge_types":["dns-persist-01"]}'),
-  ('prof-proof-drafts', '{"challenge_types":["dns-persist-01","dns-account-01","http-01"],"preauthorization":true}')
+  ('prof-proof-drafts', '{"challenge_types":["dns-persist-01","dns-account-01","http-01"],"preauthorization":true}'),
+  ('prof-proof-choice', '{"selectable_profiles":["prof-proof-days"]}')
 ON CONFLICT DO NOTHING;
 """
 

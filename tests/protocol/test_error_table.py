@@ -64,7 +64,7 @@ ERRORS = {
     ("incorrectResponse", 403): ("test_challenge.Rules.test_one_of_three_fails", "test_challenge.Hostile.test_each_gets_its_problem_and_delays_nobody"),
     ("invalidContact", 400): ("test_refusals.Accounts.test_contacts",),
     ("unsupportedContact", 400): ("test_refusals.Accounts.test_contacts",),
-    ("invalidProfile", 400): ("test_refusals.Orders.test_malformed",),
+    ("invalidProfile", 400): ("test_refusals.Orders.test_malformed", "test_profile_selection.Selection.test_what_cannot_be_selected"),
     ("malformed", 400): ("test_refusals.Orders.test_malformed", "test_routes.Routes.test_query_on_a_post"),
     ("malformed", 403): ("test_routes.EdgeKey.test_right_key",),  # no https: over the socket alone, plain http leads to no responder
     ("malformed", 404): ("test_refusals.Orders.test_unknown_objects", "test_routes.Routes.test_unknown_paths",

@@ -144,7 +144,9 @@ class Writes(ProfileTest):
             ({"resolver": "192.0.2.1:53,dns.example"}, "acme.resolver", 'acme.resolver: "dns.example" is not an address and a port, nor recursive'),
             ({"resolver": "192.0.2.1:65536"}, "acme.resolver", 'acme.resolver: "192.0.2.1:65536" is not an address and a port, nor recursive'),
             ({"resolver": ","}, "acme.resolver", 'acme.resolver: "" is not an address and a port, nor recursive'),
-            ({"selectable_profiles": ["prof-x"]}, "acme.selectable_profiles", "acme.selectable_profiles is not offered by this server"),
+            ({"selectable_profiles": ["prof-test", "prof-x"]}, "acme.selectable_profiles", 'acme.selectable_profiles[1]: no such profile "prof-x"'),
+            ({"selectable_profiles": ["a b"]}, "acme.selectable_profiles", 'acme.selectable_profiles[0]: "a b" is not an id'),
+            ({"selectable_profiles": "prof-test"}, "acme.selectable_profiles", "acme.selectable_profiles must be an array of strings"),
             ({"perspectives_required": 1}, "acme.perspectives_required", "acme.perspectives_required is not offered by this server"),
             ({"perspectives_required": 17}, "acme.perspectives_required", "acme.perspectives_required must be between 0 and 16, got 17"),
             ({"eab": True}, "acme", 'acme has no member "eab"'))),
@@ -226,7 +228,7 @@ class Writes(ProfileTest):
     def test_acme_settings(self):
         """POST and PUT say all of them, PATCH some, null none; the diff tells what changed."""
         everything = {"eab_required": True, "challenge_types": ["dns-01", "dns-account-01", "dns-persist-01"], "identifier_types": ["dns"], "allow_wildcard": True,
-                      "allow_single_label": False, "preauthorization": False, "authz_reuse": False, "caa": "on", "selectable_profiles": [],
+                      "allow_single_label": False, "preauthorization": False, "authz_reuse": False, "caa": "on", "selectable_profiles": ["prof-test"],
                       "resolver": "192.0.2.53:5353, [2001:db8::53]", "require_mtls": False, "perspectives_required": 0}
         body = self.new(acme_auth_mode="challenge", acme={**everything, "resolver": None})
         del everything["resolver"]

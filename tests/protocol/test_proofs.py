@@ -82,9 +82,9 @@ class ProofTest(ChallengeTest):
         return answer
 
 
-    def stale(self, acme, *names):
+    def stale(self, acme, *names, **members):
         """An order that is ready, the CAA of whose first name was looked at 8 hours ago."""
-        order = acme.order(*names)
+        order = acme.order(*names, **members)
         self.by_dns(acme, order.json)
         ready = self.settled(acme, order.headers["Location"], seconds=60)
         self.assertEqual(ready["status"], "ready", ready)
@@ -774,6 +774,16 @@ class Caa(ProofTest):
         self.assertEqual(self.of_order(done, "SELECT o.csr_pem = j.csr_pem AND j.status = 'Completed' AND o.caa_checked_at IS NOT NULL "
                                        "FROM acme_orders o JOIN jobs j ON j.id = o.job_id WHERE o.order_id = '{}'"), "t")
         self.assertEqual(self.of_order(done, "SELECT count(*) FROM audit_events WHERE action = 'acme_order_finalized' AND resource_id = '{}'"), "1")
+
+    def test_the_job_issues_what_the_order_selected(self):
+        acme = self.client("prof-proof-choice")
+        ready, url, request = self.stale(acme, "days.fresh.test", profile="prof-proof-days")
+        self.assertEqual(acme.finalize(ready, request).json["status"], "processing")
+        done = self.settled(acme, url, seconds=60)
+        self.assertEqual((done["status"], done["profile"]), ("valid", "prof-proof-days"), done)
+        leaf = x509.load_pem_x509_certificate(acme.post(done["certificate"]).body)
+        self.assertLessEqual((leaf.not_valid_after - leaf.not_valid_before).total_seconds(), 432000 + 3600)
+        self.assertEqual(self.of_order(done, "SELECT m.certificate_profile_id FROM managed_certificates m WHERE m.name = 'acme-{}'"), "prof-proof-days")
 
     def test_a_name_that_is_forbidden_meanwhile(self):
         acme = self.client()
