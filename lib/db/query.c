@@ -23,30 +23,35 @@ struct wire {
 };
 
 /* One item of an array literal: always quoted, so that NULL and {} are texts like any other. */
-static char *array_append(char *literal, const char *item)
+static char *put_quoted(char *to, const char *item)
 {
-    literal = mem_append(literal, "\"");
-    for (const char *rest = item; *rest;) {
-        const size_t plain = strcspn(rest, "\"\\");
-        literal = mem_append(literal, "%.*s", (int)plain, rest); /* texts are far below 2 GiB */
-        rest += plain;
-        if (*rest)
-            literal = mem_append(literal, "\\%c", *rest++);
+    *to++ = '"';
+    for (; *item; item++) {
+        if (*item == '"' || *item == '\\')
+            *to++ = '\\';
+        *to++ = *item;
     }
-    return mem_append(literal, "\"");
+    *to++ = '"';
+    return to;
 }
 
+/* Into one buffer, since a list may be megabytes and appending would copy it for each item. */
 static const char *array_literal(TALLOC_CTX *ctx, const struct text_list *texts)
 {
+    size_t size = sizeof "{}";
+
     if (!texts)
         return NULL;
-    char *literal = mem_text(ctx, "{");
+    for (size_t i = 0; i < texts->count; i++)
+        size += 2 * strlen(texts->items[i]) + sizeof "\"\",";
+    char *literal = mem_array(ctx, char, size);
+    char *to = literal;
     for (size_t i = 0; i < texts->count; i++) {
-        if (i > 0)
-            literal = mem_append(literal, ",");
-        literal = array_append(literal, texts->items[i]);
+        *to++ = i == 0 ? '{' : ',';
+        to = put_quoted(to, texts->items[i]);
     }
-    return mem_append(literal, "}");
+    (void)snprintf(to, 3, texts->count == 0 ? "{}" : "}");
+    return literal;
 }
 
 static const char *param_text(TALLOC_CTX *ctx, const struct db_param *param)
