@@ -11,7 +11,6 @@
 #include "core/banned.h"
 
 #define TAIL_MAX    2048
-#define BACKDATED_S 60
 #define LIMITED_S   60
 #define NOT_READY_S 10
 /* Answers "unknown" that one process signs in a second: who guesses serials is not worth more. */
@@ -84,7 +83,7 @@ static void keep(struct inquiry *inquiry, const struct standing *standing, struc
                  const struct ocsp_answer *answer)
 {
     const struct ocsp_cert_id *id = &inquiry->asked.ids[0];
-    const struct row row = {
+    const struct ocsp_row row = {
         .issuer_id = inquiry->ca->issuer_id,
         .serial = standing->serial,
         .hash = ocsp_hash_text(id->hash, id->null_parameters),
@@ -102,21 +101,18 @@ static void keep(struct inquiry *inquiry, const struct standing *standing, struc
 static bool answer_now(struct inquiry *inquiry, const struct standing *standings,
                        struct fault *fault)
 {
-    const int64_t now_s = clock_now_s();
-    const int64_t validity_s = inquiry->request->settings->ocsp_response_validity_ms / 1000;
     struct ocsp_single singles[OCSP_IDS_MAX];
     struct ocsp_answer answer = {
         .singles = singles,
         .count = inquiry->asked.count,
-        .produced_at = now_s,
-        .this_update = now_s - BACKDATED_S,
-        .next_update = least(now_s - BACKDATED_S + validity_s, inquiry->ca->signer->not_after),
         .nonce = inquiry->asked.nonce,
     };
     struct bytes der;
 
     for (size_t i = 0; i < answer.count; i++)
         singles[i] = standings[i].single;
+    ocsp_answer_date(&answer, inquiry->ca->signer, clock_now_s(),
+                     inquiry->request->settings->ocsp_response_validity_ms / 1000);
     if (!ocsp_answer_sign(inquiry->request, inquiry->ca->signer, &answer, &der, fault)) {
         inquiry->worker->counters.counts[COUNT_SIGNING_FAILED]++;
         return false;
@@ -137,20 +133,14 @@ static bool answer_stored(struct inquiry *inquiry, const struct standing *standi
     return inquiry_answer(inquiry, standing->stored, &answer, true);
 }
 
-/* The CertID of the short form: SHA-1, as everybody understands (04 section 10.4). */
+/* The short form is answered with the CertID that everybody understands (04 section 10.4). */
 static bool short_cert_id(struct inquiry *inquiry, struct standing *standing)
 {
     struct ocsp_cert_id *id = &inquiry->asked.ids[0];
-    const char *digits = standing->serial;
 
-    if (!digits ||
-        !hex_to_bytes(inquiry->request,
-                      mem_printf(inquiry->request, "%s%s", strlen(digits) % 2 ? "0" : "", digits),
-                      &id->serial))
+    if (!standing->serial ||
+        !ocsp_cert_id_of(inquiry->request, &inquiry->ca->hashes, standing->serial, id))
         return false;
-    id->name_hash = (struct bytes){inquiry->ca->hashes.name[OCSP_SHA1], ocsp_hash_size(OCSP_SHA1)};
-    id->key_hash = (struct bytes){inquiry->ca->hashes.key[OCSP_SHA1], ocsp_hash_size(OCSP_SHA1)};
-    id->whole = ocsp_cert_id_encode(inquiry->request, id);
     standing->single.cert_id = id->whole;
     return true;
 }

@@ -59,6 +59,11 @@ bool serial_canonical(TALLOC_CTX *ctx, const char *text, const char **ret)
     return true;
 }
 
+bool serial_to_octets(TALLOC_CTX *ctx, const char *serial, struct bytes *ret)
+{
+    return hex_to_bytes(ctx, mem_printf(ctx, "%s%s", strlen(serial) % 2 ? "0" : "", serial), ret);
+}
+
 static bool read_serial(struct certificate *certificate, struct bytes serial, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);

@@ -44,5 +44,7 @@ struct certificate *certificate_from_pem(TALLOC_CTX *ctx, const char *pem, struc
 char *pem_encode(TALLOC_CTX *ctx, const char *label, struct bytes der);
 /* Strips 0x, colons, spaces, leading zeros; lower-case. False: no serial. */
 bool serial_canonical(TALLOC_CTX *ctx, const char *text, const char **ret);
+/* The magnitude of a canonical one, big-endian. False: no hexadecimal number. */
+bool serial_to_octets(TALLOC_CTX *ctx, const char *serial, struct bytes *ret);
 
 #endif

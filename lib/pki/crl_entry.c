@@ -20,9 +20,7 @@ static bool serial_octets(TALLOC_CTX *ctx, const char *hex, struct bytes *ret_se
 {
     const char *digits = NULL;
 
-    if (!serial_canonical(ctx, hex, &digits) ||
-        !hex_to_bytes(ctx, mem_printf(ctx, "%s%s", strlen(digits) % 2 ? "0" : "", digits),
-                      ret_serial) ||
+    if (!serial_canonical(ctx, hex, &digits) || !serial_to_octets(ctx, digits, ret_serial) ||
         ret_serial->size > SERIAL_OCTETS_MAX)
         return fault_set(fault, INTERNAL, "serial", "the serial to revoke is no number of ours");
     return true;

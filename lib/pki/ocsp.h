@@ -58,6 +58,10 @@ const char *ocsp_hash_text(enum ocsp_hash hash, bool null_parameters);
 
 /* A CertID of SHA-1 or SHA-256 on ctx; name and key hash as long as the digest is. */
 struct bytes ocsp_cert_id_encode(TALLOC_CTX *ctx, const struct ocsp_cert_id *id);
+/* That of a certificate of this CA, as most clients write it: SHA-1, NULL parameters. `serial` is
+ * canonical; points into `ca` and to ctx. False: no number. */
+bool ocsp_cert_id_of(TALLOC_CTX *ctx, const struct ocsp_ca_hashes *ca, const char *serial,
+                     struct ocsp_cert_id *ret_id);
 /* The bare request for one CertID. */
 struct bytes ocsp_request_encode(TALLOC_CTX *ctx, struct bytes cert_id);
 
@@ -107,6 +111,10 @@ struct ocsp_answer {
     struct bytes nonce; /* size 0: none */
 };
 
+/* Its times (04 section 10.4): a minute back, for clocks that are behind, and never beyond the
+ * signer's certificate. */
+void ocsp_answer_date(struct ocsp_answer *answer, const struct ocsp_signer *signer, int64_t now_s,
+                      int64_t validity_s);
 /* The whole OCSPResponse on ctx. INTERNAL: OpenSSL does not sign. */
 bool ocsp_answer_sign(TALLOC_CTX *ctx, const struct ocsp_signer *signer,
                       const struct ocsp_answer *answer, struct bytes *ret_der, struct fault *fault);

@@ -110,12 +110,10 @@ struct bytes ocsp_edge_requests(TALLOC_CTX *ctx, const struct ocsp_edge_target *
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     struct gathered to = {.ctx = scratch, .issuer = target->issuer_id};
-    const char *digits = target->serial;
     struct ocsp_cert_id id = {0};
 
     *ret_count = 0;
-    if (!hex_to_bytes(scratch, mem_printf(scratch, "%s%s", strlen(digits) % 2 ? "0" : "", digits),
-                      &id.serial))
+    if (!serial_to_octets(scratch, target->serial, &id.serial))
         return to.all; /* no serial of ours */
     for (int i = 0; i < 4; i++) {
         const bool sha1 = i < 2;

@@ -292,6 +292,24 @@ struct bytes ocsp_cert_id_encode(TALLOC_CTX *ctx, const struct ocsp_cert_id *id)
     return der_finish(&to, ctx);
 }
 
+bool ocsp_cert_id_of(TALLOC_CTX *ctx, const struct ocsp_ca_hashes *ca, const char *serial,
+                     struct ocsp_cert_id *ret_id)
+{
+    const size_t size = ocsp_hash_size(OCSP_SHA1);
+    struct ocsp_cert_id id = {
+        .hash = OCSP_SHA1,
+        .null_parameters = true,
+        .name_hash = {ca->name[OCSP_SHA1], size},
+        .key_hash = {ca->key[OCSP_SHA1],  size},
+    };
+
+    if (!serial_to_octets(ctx, serial, &id.serial))
+        return false;
+    id.whole = ocsp_cert_id_encode(ctx, &id);
+    *ret_id = id;
+    return true;
+}
+
 struct bytes ocsp_request_encode(TALLOC_CTX *ctx, struct bytes cert_id)
 {
     struct der_writer to;

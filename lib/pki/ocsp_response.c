@@ -18,6 +18,7 @@ static const uint8_t oid_nonce[] = {0x06, 0x09, 0x2b, 0x06, 0x01, 0x05,
 /* An answer for one certificate with the responder's certificate in it. */
 #define USUAL_SIZE    1024
 #define SIGNATURE_MAX 512
+#define BACKDATED_S   60
 
 const char *ocsp_status_text(enum ocsp_status status)
 {
@@ -133,6 +134,14 @@ static bool sign(const struct ocsp_signer *signer, struct bytes data, uint8_t re
         return true;
     fault_set(fault, INTERNAL, NULL, "the answer cannot be signed");
     return fault_cause_openssl(fault, "EVP_PKEY_sign");
+}
+
+void ocsp_answer_date(struct ocsp_answer *answer, const struct ocsp_signer *signer, int64_t now_s,
+                      int64_t validity_s)
+{
+    answer->produced_at = now_s;
+    answer->this_update = now_s - BACKDATED_S;
+    answer->next_update = least(answer->this_update + validity_s, signer->not_after);
 }
 
 bool ocsp_answer_sign(TALLOC_CTX *ctx, const struct ocsp_signer *signer,
