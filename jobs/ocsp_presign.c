@@ -1,4 +1,5 @@
-/* jobs/ocsp_presign.c: the keys of this host's OCSP responders (04 section 12, 07 section 2).
+/* jobs/ocsp_presign.c: the keys of this host's OCSP responders (04 section 12, 07 section 2), and
+ * what is signed with them before anybody asks (ocsp_ahead.c).
  *
  * Runs as certctl-pki, to whom the keys belong; the responder itself only reads them. A key that is
  * due is made here and its public half written down; crl-generation has it certified. The old one
@@ -14,6 +15,7 @@
 #include "core/memory.h"
 #include "pki/ocsp.h"
 
+#include "ocsp_ahead.h"
 #include "runner.h"
 
 #include "core/banned.h"
@@ -23,11 +25,17 @@
 /* After a rotation the old key stays so long, for a worker that has not looked since. */
 #define OLD_KEY_KEPT_S INT64_C(86400)
 
-/* $1 this host. A retired CA answers as long as somebody may ask about its certificates. */
+/* $1 this host. A retired CA answers as long as somebody may ask about its certificates. ahead_from
+ * NULL: nothing is to be signed ahead now; a walk that has ended begins anew after five minutes. */
 STATEMENT(
     responder_list,
     "SELECT c.id, c.issuer_id, c.cert_der, i.config->>'ocsp_responder_algorithm' AS algorithm, "
-    "p.cert_pem, p.key_path, p.not_after, p.wanted_key_path, p.wanted_spki, p.updated_at "
+    "p.cert_pem, p.key_path, p.not_after, p.wanted_key_path, p.wanted_spki, p.updated_at, "
+    "p.ahead_not_after IS NULL AS ahead_begins, coalesce(p.ahead_serial, '') AS ahead_serial, "
+    "CASE WHEN p.cert_pem IS NULL OR i.config->>'ocsp_presign' IS DISTINCT FROM 'true' THEN NULL "
+    "WHEN p.ahead_not_after IS NOT NULL THEN p.ahead_not_after::text "
+    "WHEN p.ahead_begun_at > now() - interval '5 minutes' THEN NULL "
+    "ELSE '-infinity' END AS ahead_from "
     "FROM ca_instances c JOIN issuers i ON i.id = c.issuer_id "
     "LEFT JOIN ocsp_responders p ON p.issuer_id = c.issuer_id AND p.ca_id = c.id "
     "AND p.node_id = $1::text "
@@ -68,20 +76,22 @@ static const char *field(const struct task *task, const char *name)
     return row_text(task->rows, task->row, name);
 }
 
-/* The key is there, is the certificate's, and that is its CA's and lives long enough. */
-static bool responder_is_good(const struct task *task)
+/* The key is there, is the certificate's, and that is its CA's and lives for more than so long;
+ * else NULL. */
+static const struct ocsp_signer *signer_of(const struct task *task, int64_t more_than_s,
+                                           const struct certificate **ret_ca)
 {
-    const struct settings *settings = task->run->settings;
-    const int64_t grace_s = settings->ocsp_responder_rotation_grace_ms / 1000;
     struct fault ignored = {0};
 
     if (!field(task, "cert_pem") || !field(task, "key_path") ||
-        row_time(task->rows, task->row, "not_after") <= clock_now_s() + grace_s)
-        return false;
-    const struct certificate *ca = certificate_from_der(
+        row_time(task->rows, task->row, "not_after") <= clock_now_s() + more_than_s)
+        return NULL;
+    *ret_ca = certificate_from_der(
         task->ctx, row_bytes(task->ctx, task->rows, task->row, "cert_der"), &ignored);
-    return ca && ocsp_signer_load(task->ctx, settings->ocsp_responder_key_dir,
-                                  field(task, "key_path"), field(task, "cert_pem"), ca, &ignored);
+    return *ret_ca ? ocsp_signer_load(task->ctx, task->run->settings->ocsp_responder_key_dir,
+                                      field(task, "key_path"), field(task, "cert_pem"), *ret_ca,
+                                      &ignored)
+                   : NULL;
 }
 
 /* A key that already waits for its certificate, and is there. */
@@ -119,9 +129,10 @@ static void look_at(struct job_run *run, const struct rows *rows, size_t row)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     const struct task task = {scratch, run, rows, row};
+    const struct certificate *ca = NULL;
     struct fault fault = {0};
 
-    if (responder_is_good(&task))
+    if (signer_of(&task, run->settings->ocsp_responder_rotation_grace_ms / 1000, &ca))
         return;
     if (run->dry_run) {
         job_would("make a key for", field(&task, "id"), 1);
@@ -135,6 +146,35 @@ static void look_at(struct job_run *run, const struct rows *rows, size_t row)
         run->items_ok++;
     }
     db_wake(run->db, "crl-generation");
+}
+
+/* One CA whose issuer wants answers before anybody asks. What fails is tried at the next look. */
+static void sign_ahead(struct job_run *run, const struct rows *rows, size_t row)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const struct task task = {scratch, run, rows, row};
+    const struct certificate *ca = NULL;
+    struct fault fault = {0};
+    bool more = false;
+
+    if (!field(&task, "ahead_from"))
+        return;
+    const struct ocsp_signer *signer = signer_of(&task, 0, &ca);
+    if (!signer)
+        return; /* look_at sees to it */
+    const struct ocsp_ahead ahead = {
+        .ca_id = field(&task, "id"),
+        .issuer_id = field(&task, "issuer_id"),
+        .certificate = ca,
+        .signer = signer,
+        .begins = row_bool(rows, row, "ahead_begins"),
+        .not_after = field(&task, "ahead_from"),
+        .serial = field(&task, "ahead_serial"),
+    };
+    if (!ocsp_sign_ahead(run, &ahead, &more, &fault))
+        job_item_failed(run, ahead.ca_id, &fault);
+    if (more)
+        run->look_again_ms = 1;
 }
 
 /* "ocsp-responder-<CA>-<8 hex>.key" to the CA's id, or NULL. */
@@ -221,8 +261,11 @@ static bool look(struct job_run *run, struct fault *fault)
     if (!rows)
         return false;
     (void)mkdir(directory, 0700); /* where nobody made it; a failure shows at the first key */
+    run->look_again_ms = 0;
     for (size_t i = 0; i < rows->count && !job_should_stop(run); i++)
         look_at(run, rows, i);
+    for (size_t i = 0; i < rows->count && !job_should_stop(run); i++)
+        sign_ahead(run, rows, i);
     return tidy(run, fault);
 }
 

@@ -1563,6 +1563,10 @@ CREATE TABLE ocsp_responders (
     CHECK (wanted_spki IS NOT NULL OR (cert_pem IS NOT NULL AND cert_serial IS NOT NULL AND key_path
         IS NOT NULL AND not_after IS NOT NULL)),
     rotated_from hex_serial,
+    -- the walk of this host's job that signs ahead (04 section 10.6)
+    ahead_begun_at timestamptz,
+    ahead_not_after timestamptz, -- it came so far; NULL: to the end
+    ahead_serial hex_serial,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (issuer_id, ca_id, node_id)

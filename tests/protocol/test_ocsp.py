@@ -463,6 +463,29 @@ class Rotation(OcspTest):
         self.assertEqual(bad, [])
         return count[0]
 
+    def asked(self, serial):
+        """The very first question about it, so that no web server has kept anything."""
+        return self.post(self.whole(self.cert_id(self.number(serial)))).body
+
+    def row(self, serial, column="encode(response_der, 'hex')"):
+        return self.stack.value(f"SELECT {column} FROM ocsp_response_cache WHERE serial_hex = '{serial:x}' AND hash_alg = 'sha1'")
+
+    def presign(self, value):
+        self.stack.sql(f"UPDATE issuers SET config = coalesce(config, '{{}}') || '{{\"ocsp_presign\": {value}}}' WHERE id = 'iss-local'")
+
+    def walk(self):
+        """A whole walk of the job over the certificates."""
+        self.stack.sql("UPDATE ocsp_responders SET ahead_begun_at = NULL, ahead_not_after = NULL")
+        self.stack.wait(lambda: self.stack.value("SELECT bool_and(ahead_begun_at IS NOT NULL AND ahead_not_after IS NULL) FROM ocsp_responders") == "t",
+                        60, "a walk from one end to the other")
+
+    def insert(self, first, count, not_after="now() + interval '30 days'"):
+        """Certificates of which only the database knows."""
+        self.stack.sql("INSERT INTO certificate_versions (id, certificate_id, issuer_id, ca_id, serial_number, not_before, not_after, fingerprint_sha256, "
+                       f"pem_chain) SELECT 'cv-ahead-' || n, certificate_id, issuer_id, ca_id, to_hex(n), now() - interval '60 days', {not_after}, "
+                       f"lpad(to_hex(n), 64, 'a'), '' FROM certificate_versions, generate_series({first}, {first + count - 1}) n "
+                       f"WHERE serial_number = '{self.leaf.serial_number:x}'")
+
     def test_1_the_certificate(self):
         der_cert = self.ask(self.leaf).certificates[0]
         usage = der_cert.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
@@ -513,7 +536,8 @@ class Rotation(OcspTest):
         for name in os.listdir(folder):
             self.assertEqual(os.stat(os.path.join(folder, name)).st_mode & 0o777, 0o600, name)
 
-    def test_5_old_files_go(self):
+    def test_5_old_files_go_and_nothing_is_signed_ahead_by_default(self):
+        leaf = self.issue("default.ocsp.example.org")
         folder = os.path.join(self.stack.dir, "state", "ocsp")
         named = {row[0] for row in self.stack.sql("SELECT key_path FROM ocsp_responders")}
         self.stack.sql("UPDATE ocsp_responders SET updated_at = now() - interval '25 hours'")
@@ -521,6 +545,62 @@ class Rotation(OcspTest):
             os.utime(os.path.join(folder, name), (1, time.time() - 90000))
         self.stack.kill("certctl-job-ocsp-presign")  # the next one tidies at once
         self.stack.wait(lambda: {os.path.join(folder, name) for name in os.listdir(folder)} == named, 30, "only the keys in use")
+        self.assertIsNone(self.row(leaf.serial_number))  # tidying is the last of what a look does
+        self.assertEqual(self.stack.value("SELECT count(*) FROM ocsp_responders WHERE ahead_begun_at IS NOT NULL"), "0")
+
+
+    def test_6_signed_ahead(self):
+        """Every live certificate has its answer before anybody asks, and the first who asks gets that one: no signature."""
+        good, revoked, aged = (self.issue(f"{name}.ahead.example.org").serial_number for name in ("good", "revoked", "aged"))
+        self.stack.sql("INSERT INTO certificate_revocations (id, certificate_id, serial_number, issuer_id, ca_id, not_after, reason, revoked_by) "
+                       f"SELECT 'rev-ahead', certificate_id, serial_number, issuer_id, ca_id, not_after, 'keyCompromise', 'test' "
+                       f"FROM certificate_versions WHERE serial_number = '{revoked:x}'")
+        self.insert(0xE0000, 1, "now() - interval '1 day'")
+        self.presign("true")
+        self.addCleanup(self.presign, "false")
+        self.walk()
+        self.assertEqual(self.stack.value("SELECT count(*) FROM certificate_versions v WHERE not_after > now() AND NOT EXISTS (SELECT 1 FROM "
+                                          "ocsp_response_cache c WHERE c.serial_hex = v.serial_number AND c.hash_alg = 'sha1')"), "0")
+        self.assertIsNone(self.row(0xE0000), "an expired one")
+        self.assertEqual(self.stack.value("SELECT count(*) FROM ocsp_response_cache WHERE cert_status = 'unknown'"), "0")
+        for serial, status in ((good, GOOD), (revoked, REVOKED)):
+            body = self.asked(serial)
+            self.assertEqual(body.hex(), self.row(serial))
+            self.assertStatus(body, status)
+        answer = ocsp.load_der_ocsp_response(self.asked(revoked))
+        self.assertEqual(answer.revocation_reason, x509.ReasonFlags.key_compromise)
+        # Only what is past half its life, or says what is not so any more, is signed anew.
+        kept = self.row(revoked)
+        self.stack.sql(f"UPDATE ocsp_response_cache SET this_update = now() - interval '2 hours' WHERE serial_hex = '{aged:x}'; "
+                       "INSERT INTO certificate_revocations (id, certificate_id, serial_number, issuer_id, ca_id, not_after, reason, revoked_by) "
+                       f"SELECT 'rev-late', certificate_id, serial_number, issuer_id, ca_id, not_after, 'superseded', 'test' "
+                       f"FROM certificate_versions WHERE serial_number = '{good:x}'")
+        self.assertStatus(self.post(self.whole(self.cert_id(self.number(good))), path=f"/.well-known/pki/ocsp/{self.ca_id}").body, REVOKED)
+        self.walk()
+        self.assertEqual(self.row(aged, "this_update > now() - interval '10 minutes'"), "t")
+        self.assertEqual(self.row(good, "cert_status"), "revoked")
+        self.assertEqual(self.row(revoked), kept)
+
+    def test_7_killed_while_signing_ahead(self):
+        """kill -9 in the middle of the walk: in the end each has its one row, and it is true."""
+        self.insert(0xF0000, 2500)
+        self.presign("true")
+        self.addCleanup(self.presign, "false")
+        self.stack.sql("UPDATE ocsp_responders SET ahead_begun_at = NULL, ahead_not_after = NULL")
+        stored = ("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'certctl-job-ocsp-presign' AND wait_event_type = 'Lock' "
+                  "AND query LIKE 'INSERT INTO ocsp_response_cache%'")
+        with self.stack.holding("LOCK TABLE ocsp_response_cache IN SHARE MODE"):
+            self.stack.wait(lambda: self.stack.value(stored) != "0", 60, "the job stores what it signed")
+            self.stack.kill("certctl-job-ocsp-presign")
+            self.stack.sql("UPDATE scheduler_state SET run_requested_at = now() WHERE job LIKE 'ocsp-presign@%'")  # it need not wait
+        self.walk()
+        rows = self.stack.sql("SELECT v.serial_number, c.cert_status, encode(c.response_der, 'hex') FROM certificate_versions v LEFT JOIN "
+                              "ocsp_response_cache c ON c.serial_hex = v.serial_number WHERE v.id LIKE 'cv-ahead-%' AND v.not_after > now()")
+        self.assertEqual(len(rows), 2500)
+        self.assertEqual({status for _, status, _ in rows}, {"good"})
+        for serial, _, body in rows[::250]:
+            response = ocsp.load_der_ocsp_response(bytes.fromhex(body))
+            self.assertEqual((response.certificate_status, response.serial_number), (GOOD, int(serial, 16)))
 
 
 class NotKept(OcspTest):
