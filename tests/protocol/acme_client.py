@@ -131,7 +131,7 @@ class Client:
 
     def raw(self, method, path, body=None, headers=None):
         """One request over a connection of its own."""
-        connection = http.client.HTTPSConnection("localhost", self.stack.port, context=self.context, timeout=60)
+        connection = http.client.HTTPSConnection("localhost", self.stack.port, context=self.context, timeout=150)
         try:
             connection.request(method, path, body=body, headers=headers or {})
             response = connection.getresponse()

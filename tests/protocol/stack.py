@@ -98,13 +98,25 @@ class Stack:
 
     @contextlib.contextmanager
     def holding(self, statement):
-        """A transaction that ran this statement, and keeps its locks until the end of the block."""
+        """A transaction that ran this statement, and keeps its locks until the end of the block. It gives a function that
+        asks in the same session, without the start of a psql: who waits for a lock waits three seconds at most."""
         with subprocess.Popen(self.psql(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/") as session:
             session.stdin.write(f"BEGIN; {statement}; SELECT 'held';\n")
             session.stdin.flush()
-            while session.stdout.readline() not in ("held\n", ""):
-                pass
-            yield
+
+            def answer():
+                lines = []
+                while (line := session.stdout.readline()) not in ("held\n", ""):
+                    lines.append(line.rstrip("\n"))
+                return lines
+
+            def ask(query):
+                session.stdin.write(f"SELECT pg_stat_clear_snapshot() \\g /dev/null\n{query};\n\\echo held\n")
+                session.stdin.flush()
+                return answer()
+
+            answer()
+            yield ask
             session.stdin.close()
 
     def sql(self, statement):

@@ -167,10 +167,10 @@ class Once(RevokeTest):
         """The answer of `call` and of the same call while the first is held up."""
         first = []
         thread = threading.Thread(target=lambda: first.append(call()))
-        with self.stack.holding(statement):
+        with self.stack.holding(statement) as ask:
             thread.start()
             waiting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'certctl_api' AND wait_event_type = 'Lock'"
-            self.stack.wait(lambda: self.stack.value(waiting) == "1", seconds=60, what="the first waits")
+            self.stack.wait(lambda: ask(waiting) == ["1"], what="the first waits")
             second = call()
         thread.join()
         return first[0], second
@@ -205,10 +205,10 @@ class Once(RevokeTest):
         key, name = self.fresh()
         lost = []
         thread = threading.Thread(target=lambda: lost.append(self.profile(key, name)))
-        with self.stack.holding("LOCK TABLE certificate_profiles IN SHARE MODE"):
+        with self.stack.holding("LOCK TABLE certificate_profiles IN SHARE MODE") as ask:
             thread.start()
             waiting = "SELECT pid FROM pg_stat_activity WHERE usename = 'certctl_api' AND wait_event_type = 'Lock'"
-            self.stack.wait(lambda: len(self.stack.sql(waiting)) == 1, seconds=60, what="it waits")
+            self.stack.wait(lambda: len(ask(waiting)) == 1, what="it waits")
             for pid in self.stack.pids("certctl-api"):
                 os.kill(pid, signal.SIGKILL)
             thread.join()

@@ -142,13 +142,12 @@ class Lint(RevokeTest):
         self.spoil()
         command, environment = self.command()
         waiting = "SELECT pid FROM pg_stat_activity WHERE application_name = 'certctl-job-certificate-lint' AND wait_event_type = 'Lock'"
-        with self.stack.holding("LOCK TABLE certificate_lints IN SHARE MODE"):
+        with self.stack.holding("LOCK TABLE certificate_lints IN SHARE MODE") as ask:
             with subprocess.Popen(command, env=environment, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as job:
-                self.stack.wait(lambda: self.stack.sql(waiting), seconds=60, what="the job waits for the lock")
+                self.stack.wait(lambda: ask(waiting), what="the job waits for the lock")
                 job.send_signal(signal.SIGKILL)
-            session = self.stack.value(waiting)
-            self.stack.sql(f"SELECT pg_terminate_backend({session})")
-            self.stack.wait(lambda: not self.stack.sql(waiting), seconds=60, what="its session is gone")
+            ask(waiting.replace("SELECT pid", "SELECT pg_terminate_backend(pid)"))
+            self.stack.wait(lambda: not ask(waiting), what="its session is gone")
         self.assertIsNone(self.row())
         self.assertEqual(self.told(), [])
         self.lint()

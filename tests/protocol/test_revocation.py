@@ -478,10 +478,10 @@ class Races(RevocationTest):
         answers = []
         thread = threading.Thread(target=lambda: answers.append(acme.revoke(leaf.public_bytes(DER), 4)))
         mine = "FROM pg_stat_activity WHERE usename = 'certctl_acme' AND wait_event_type = 'Lock'"
-        with self.stack.holding("SELECT 1 FROM managed_certificates WHERE common_name = 'broken-commit.example.org' FOR UPDATE"):
+        with self.stack.holding("SELECT 1 FROM managed_certificates WHERE common_name = 'broken-commit.example.org' FOR UPDATE") as ask:
             thread.start()
-            self.stack.wait(lambda: self.stack.value(f"SELECT count(*) {mine}") == "1", what="it waits for the row")
-            self.stack.sql(f"SELECT pg_terminate_backend(pid) {mine}")
+            self.stack.wait(lambda: ask(f"SELECT count(*) {mine}") == ["1"], what="it waits for the row")
+            ask(f"SELECT pg_terminate_backend(pid) {mine}")
             thread.join()
         self.assertProblem(answers[0], 503, "serverInternal")
         self.assertEqual(self.revocations(leaf), [])

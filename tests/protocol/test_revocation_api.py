@@ -118,8 +118,11 @@ class Revoke(RevokeTest):
         self.assertEqual(self.stack.value(f"SELECT count(*) FROM ocsp_invalidations WHERE serial_hex = '{serial}'"), "1")
         shown = self.good(f"/certificates/{certificate}")
         self.assertEqual((shown["status"], shown["revocation_reason"]), ("Revoked", "affiliationChanged"))
-        line = self.log_line(answer)
-        self.assertEqual(line["db_round_trips"], 4, "admission, reading, commit; and the access row")
+        costs = {self.log_line(answer)["db_round_trips"]}
+        for n in range(3):  # a worker that prepares or takes its map needs more, once
+            other, _, _ = self.issued(f"api-written-{n}.example.org")
+            costs.add(self.log_line(self.post(f"/certificates/{other}/revoke"))["db_round_trips"])
+        self.assertEqual(min(costs), 4, "admission, reading, commit; and the access row")
 
     def test_asked_again(self):
         certificate, leaf, _ = self.issued("api-again.example.org")
@@ -450,9 +453,9 @@ class Races(RevokeTest):
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'certctl_api' AND wait_event_type = 'Lock'"
         with self.stack.holding(f"""UPDATE certificate_versions SET certificate_id = '{certificate}' WHERE serial_number = '{serial}';
                 UPDATE managed_certificates SET current_version_id = (SELECT id FROM certificate_versions WHERE serial_number = '{serial}')
-                 WHERE id = '{certificate}'; SELECT 'locked'; COMMIT; BEGIN; SELECT 1 FROM managed_certificates WHERE id = '{certificate}' FOR UPDATE"""):
+                 WHERE id = '{certificate}'; SELECT 'locked'; COMMIT; BEGIN; SELECT 1 FROM managed_certificates WHERE id = '{certificate}' FOR UPDATE""") as ask:
             thread.start()
-            self.stack.wait(lambda: self.stack.value(waiting) == "1", what="the commit waits")
+            self.stack.wait(lambda: ask(waiting) == ["1"], what="the commit waits")
         thread.join()
         self.assertEqual(answers[0].status, 200, answers[0])
         self.assertEqual((self.reason(new), self.reason(old)), ("unspecified", None))
@@ -482,10 +485,10 @@ class Races(RevokeTest):
         answers = []
         thread = threading.Thread(target=lambda: answers.append(self.post(f"/certificates/{certificate}/revoke", {"reason": "superseded"})))
         waiting = "FROM pg_stat_activity WHERE usename = 'certctl_api' AND wait_event_type = 'Lock'"
-        with self.stack.holding(f"SELECT 1 FROM managed_certificates WHERE id = '{certificate}' FOR UPDATE"):
+        with self.stack.holding(f"SELECT 1 FROM managed_certificates WHERE id = '{certificate}' FOR UPDATE") as ask:
             thread.start()
-            self.stack.wait(lambda: self.stack.value(f"SELECT count(*) {waiting}") == "1", what="the commit waits")
-            disturb(waiting)
+            self.stack.wait(lambda: ask(f"SELECT count(*) {waiting}") == ["1"], what="the commit waits")
+            disturb(lambda: ask(f"SELECT pg_terminate_backend(pid) {waiting}"))
         thread.join()
         return answers[0]
 
@@ -498,7 +501,7 @@ class Races(RevokeTest):
                 os.kill(pid, signal.SIGKILL)
         answer = self.waits_in_the_commit(certificate, kill)
         self.assertIn(answer.status, (502, 503), answer)
-        self.stack.wait(lambda: self.good(f"/certificates/{certificate}"), what="workers are back")
+        self.stack.wait(lambda: self.get(f"/certificates/{certificate}").status == 200, what="workers are back")
         self.stack.wait(lambda: self.stack.value("SELECT count(*) FROM pg_stat_activity WHERE usename = 'certctl_api' AND state = 'active'") == "0",
                         what="the orphaned session is gone")
         before = self.reason(leaf)
@@ -509,7 +512,7 @@ class Races(RevokeTest):
 
     def test_the_database_is_lost(self):
         certificate, leaf, _ = self.issued("api-lost.example.org")
-        answer = self.waits_in_the_commit(certificate, lambda waiting: self.stack.sql(f"SELECT pg_terminate_backend(pid) {waiting}"))
+        answer = self.waits_in_the_commit(certificate, lambda terminate: terminate())
         self.assertRefused(answer, 503, "unavailable")
         self.assertIn("Retry-After", answer.headers)
         self.assertIsNone(self.reason(leaf))
@@ -693,10 +696,10 @@ class Bulk(RevokeTest):
         thread = threading.Thread(target=lambda: answers.append(self.bulk({"reason": "superseded", "owner_id": "o-gone"})))
         waiting = "FROM pg_stat_activity WHERE usename = 'certctl_api' AND wait_event_type = 'Lock'"
         last = self.stack.value("SELECT max(id COLLATE \"C\") FROM managed_certificates WHERE owner_id = 'o-gone'")
-        with self.stack.holding(f"SELECT 1 FROM managed_certificates WHERE id = '{last}' FOR UPDATE"):
+        with self.stack.holding(f"SELECT 1 FROM managed_certificates WHERE id = '{last}' FOR UPDATE") as ask:
             thread.start()
-            self.stack.wait(lambda: self.stack.value(f"SELECT count(*) {waiting}") == "1", what="the last batch waits")
-            self.stack.sql(f"SELECT pg_terminate_backend(pid) {waiting}")
+            self.stack.wait(lambda: ask(f"SELECT count(*) {waiting}") == ["1"], what="the last batch waits")
+            ask(f"SELECT pg_terminate_backend(pid) {waiting}")
         thread.join()
         self.assertRefused(answers[0], 503, "unavailable")
         done = self.revoked("gone")
