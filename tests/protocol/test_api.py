@@ -370,11 +370,11 @@ class Lists(ApiTest):
     def test_one_admission_and_one_query(self):
         for path in ("/certificates", "/certificates?cursor=&limit=1&sort=name", "/certificates/mc-walk-1", "/certificates/mc-walk-1/versions",
                      "/issuers", "/profiles/prof-test"):
-            for _ in range(4):  # both workers have their map and have prepared
-                self.get(path)
             with self.subTest(path):
-                line = self.log_line(self.get(path))
-                self.assertEqual((line["db_round_trips"], line["db_commits"]), (2, 2), line)
+                lines = [self.log_line(answer) for answer in [self.get(path) for _ in range(12)]]
+                costs = sorted((line["db_round_trips"], line["db_commits"]) for line in lines)
+                # Each of two workers may need more once, when it prepares or takes its map; which of them answers is chance.
+                self.assertEqual(costs[:10], [(2, 2)] * 10, costs)
 
     def test_issuer_secrets_are_not_shown(self):
         config = {"addr": "https://vault.example", "token": "s3cr3t-token", "nested": {"client_secret": "s3cr3t-client", "list": [{"password": "s3cr3t-p"}]},
@@ -501,20 +501,20 @@ class Refusals(ApiTest):
     def test_rate_limit_of_an_actor(self):
         key, _, name = self.new_key("--role=r-viewer")
         self.assertEqual(self.get("/issuers", key=key).status, 200)
-        self.stack.sql(f"UPDATE rate_limit_buckets SET tokens = -500, updated_at = clock_timestamp() WHERE bucket_key = 'user:{name}'")
+        self.stack.sql(f"UPDATE rate_limit_buckets SET tokens = -50000, updated_at = clock_timestamp() WHERE bucket_key = 'user:{name}'")
         answer = self.get("/issuers", key=key)
         self.assertRefused(answer, 429, "rate_limited", "Rate limit exceeded")
-        self.assertIn(int(answer.headers["Retry-After"]), range(5, 12))
+        self.assertIn(int(answer.headers["Retry-After"]), range(500, 1002))
         auditor, _, auditor_name = self.new_key("--role=r-auditor")
         self.get("/issuers", key=auditor)
-        self.stack.sql(f"UPDATE rate_limit_buckets SET tokens = -500, updated_at = clock_timestamp() WHERE bucket_key = 'user:{auditor_name}'")
+        self.stack.sql(f"UPDATE rate_limit_buckets SET tokens = -50000, updated_at = clock_timestamp() WHERE bucket_key = 'user:{auditor_name}'")
         self.assertEqual(self.get("/issuers", key=auditor).status, 429, "the limit comes before the permission")
         self.assertEqual(self.get("/issuers").status, 200, "another actor is not held up")
 
     def test_rate_limit_of_an_address(self):
         for address, bucket in (("203.0.113.9", "ip:203.0.113.9"), ("2001:db8:9:9:1:2:3:4", "ip:2001:db8:9:9::/64")):
             self.assertEqual(self.direct("/issuers", address).status, 401)
-            self.stack.sql(f"UPDATE rate_limit_buckets SET tokens = -500, updated_at = clock_timestamp() WHERE bucket_key = '{bucket}'")
+            self.stack.sql(f"UPDATE rate_limit_buckets SET tokens = -50000, updated_at = clock_timestamp() WHERE bucket_key = '{bucket}'")
             answer = self.direct("/issuers", address)
             self.assertRefused(answer, 429, "rate_limited", "Rate limit exceeded")
             self.assertGreaterEqual(int(answer.headers["Retry-After"]), 1)

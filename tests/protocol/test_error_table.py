@@ -290,9 +290,14 @@ class States(ProtocolTest):
         acme = self.profile("prof-to-disable", ", issuer_id", ", 'iss-local'")
         acme.register()
         self.stack.sql("UPDATE certificate_profiles SET enabled = false WHERE id = 'prof-to-disable'")
-        self.stack.wait(lambda: acme.raw("GET", acme.prefix + "/directory").status == 403, what="the worker reads it again")
-        self.stack.wait(lambda: acme.post("/new-order", {}).status == 403, what="the other too")
-        self.assertProblem(acme.post(acme.kid, None), 403, "userActionRequired", "profile is disabled")
+        for ask in (lambda: acme.raw("GET", acme.prefix + "/directory"), lambda: acme.post("/new-order", {}), lambda: acme.post(acme.kid, None)):
+            found = []
+
+            def refused(ask=ask, found=found):  # by whichever worker: each has the profile of the last five seconds
+                found[:] = [ask()]
+                return found[0].status == 403
+            self.stack.wait(refused, what="the worker reads it again")
+            self.assertProblem(found[0], 403, "userActionRequired", "disabled")
 
 
 class WorkerTest(ProtocolTest):
@@ -304,7 +309,8 @@ class WorkerTest(ProtocolTest):
         with open(os.path.join(self.stack.dir, "certctl.env"), encoding="utf-8") as source:
             settings = dict(line.rstrip("\n").split("=", 1) for line in source if re.match(r"[A-Z]\w*=", line))
         settings.update(sealed.lines(self.stack))
-        settings.update({"PGUSER": "certctl_acme"}, **changes)
+        # Nobody begins another where this one leaves: with sanitizers it grows.
+        settings.update({"PGUSER": "certctl_acme", "CERTCTL_WORKER_MAX_RSS": "64GiB"}, **changes)
         command = [os.path.join(self.stack.dir, "bin", "certctl-acme")]
         if self.stack.isolated:
             command = ["setpriv", "--reuid=certctl-acme", "--regid=certctl-acme", "--init-groups", "--", *command]
@@ -324,7 +330,7 @@ class WorkerTest(ProtocolTest):
                     yield
                 finally:
                     process.terminate()
-                    self.assertEqual(process.wait(30), 0)
+                    self.assertEqual(process.wait(120), 0)
         finally:
             os.rename(path + ".away", path)
 

@@ -58,8 +58,13 @@ class Preauthorization(ChallengeTest):
             return order[0]["status"] == "pending"
         self.stack.wait(wants_a_proof, what="an order that wants a proof")
         self.assertEqual(acme.post(order[0]["authorizations"][0]).json["status"], "pending")
-        self.stack.wait(lambda: self.ask(acme, "trusted.good.test").status == 201, what="authorizations ahead")
-        self.assertEqual(self.ask(acme, "trusted.good.test").json["status"], "pending")
+        ahead = []
+
+        def has_ahead():
+            ahead[:] = [self.ask(acme, "trusted.good.test")]
+            return ahead[0].status == 201
+        self.stack.wait(has_ahead, what="authorizations ahead")
+        self.assertEqual(ahead[0].json["status"], "pending")
 
     def test_refusals(self):
         acme = self.client("prof-ahead")

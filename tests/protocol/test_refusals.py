@@ -209,13 +209,17 @@ class OpeningRefusals(ProtocolTest):
         self.assertProblem(self.acme.post("/new-order", None), 400, "malformed", "payload")
 
     def test_rubbish_writes_nothing(self):
-        before = self.stack.value("SELECT count(*) FROM replay_guard")
+        # Of before, a job may collect some meanwhile.
+        written = "SELECT count(*) FROM replay_guard WHERE expires_at > '{}'".format(
+            self.stack.value("SELECT coalesce(max(expires_at), now()) FROM replay_guard"))
         for _ in range(5):
             self.acme.raw("HEAD", self.acme.prefix + "/new-nonce")
             path = self.acme.prefix + "/new-order"
             good = self.acme.jws(self.acme.base + path, {})
             self.acme.post_body(path, {**good, "signature": b64u(bytes(64))})
-        self.assertEqual(self.stack.value("SELECT count(*) FROM replay_guard"), before)
+        self.assertEqual(self.stack.value(written), "0")
+        self.assertEqual(self.acme.post(self.acme.kid, None).status, 200)
+        self.assertEqual(self.stack.value(written), "1")  # what is no rubbish does
 
 
 class Accounts(ProtocolTest):

@@ -18,7 +18,7 @@ def fcgi(path, params, stdin=b""):
     block = b"".join(length(n) + length(v) + n + v for n, v in
                      ((n.encode(), v.encode()) for n, v in params.items()))
     with socket.socket(socket.AF_UNIX) as wire:
-        wire.settimeout(20)
+        wire.settimeout(60)
         wire.connect(path)
         wire.sendall(record(1, struct.pack(">HB5x", 1, 0)) + record(4, block) + record(4, b"")
                      + (record(5, stdin) if stdin else b"") + record(5, b""))
