@@ -64,6 +64,7 @@ int ca_sign_verb(struct admin *admin, int argc, char **argv);
 int ca_rotate_verb(struct admin *admin, int argc, char **argv);
 int ca_retire_verb(struct admin *admin, int argc, char **argv);
 int ca_result_verb(struct admin *admin, int argc, char **argv);
+int ca_facts_verb(struct admin *admin, int argc, char **argv);
 int ca_refuse_verb(struct admin *admin, int argc, char **argv);
 /* In ca_chains.c. */
 int ca_chains_verb(struct admin *admin, int argc, char **argv);

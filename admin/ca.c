@@ -91,6 +91,12 @@ static const char sign_usage[] =
     "      [--exclude=BASE]…";
 static const char rotate_usage[] =
     "ID [--algorithm=ALG] [--driver=file|pkcs11] [--days=N] [--base-url=URL]";
+static const char facts_usage[] =
+    "ID [--base-url=URL] [--ocsp-url=URL] [--max-leaf-days=N] [--signatures-per-hour=N]\n"
+    "      [--crl-validity=DURATION] [--ocsp-validity=DURATION] [--eku=NAME]… [--policy=OID]…\n"
+    "      [--permit=BASE]… [--exclude=BASE]… [--clear=MEMBER]…";
+static const char facts_help[] =
+    "what its signer knows about a CA; with options, ask that it know something else";
 static const char import_help[] =
     "ask to use a key that is there, or was made by ca csr, with its certificate";
 
@@ -108,6 +114,7 @@ const struct verb ca_verbs[] = {
     {"ca", "rotate",      rotate_usage,          "ask for a new key of a CA; the old one keeps its CRL",
      ca_rotate_verb                                                                                                       },
     {"ca", "retire",      "ID [--confirm]",      "ask to stop a CA; confirmed, for good",                ca_retire_verb   },
+    {"ca", "facts",       facts_usage,           facts_help,                                             ca_facts_verb    },
     {"ca", "result",      "REQUEST",             "what became of a request, and its PEM",                ca_result_verb   },
     {"ca", "requests",    "",                    "what waits for approval here",                         ca_requests_verb },
     {"ca", "approve",     "ID [--yes]",          approve_help,                                           ca_approve_verb  },

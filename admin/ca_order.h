@@ -13,5 +13,9 @@ int ca_submit(struct admin *admin, const char *kind, const char *issuer_id, json
 /* A PEM file as a text on the admin's ctx. "-": stdin, since as root we have become certctl-ca, who
  * may not read everything. INPUT_INVALID. ca_order.c */
 bool ca_read_file(struct admin *admin, const char *path, const char **ret, struct fault *fault);
+/* ASCII only: what a requester wrote must not move the cursor of whoever approves. ca_request.c */
+const char *ca_shown(TALLOC_CTX *ctx, const json_t *value);
+/* Whether the signer would take a change of its facts, and what changes, printed. ca_facts.c */
+bool ca_facts_evidence(struct admin *admin, const struct ca_order *order, struct fault *fault);
 
 #endif

@@ -173,8 +173,7 @@ static bool load_request(struct admin *admin, const char *id, struct ca_request 
     return true;
 }
 
-/* ASCII only: what a requester wrote must not move the cursor of whoever approves. */
-static const char *shown(TALLOC_CTX *ctx, const json_t *value)
+const char *ca_shown(TALLOC_CTX *ctx, const json_t *value)
 {
     const size_t flags = JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_COMPACT | JSON_SORT_KEYS;
     const size_t size = json_dumpb(value, NULL, 0, flags);
@@ -188,7 +187,7 @@ static const char *shown_text(TALLOC_CTX *ctx, const char *text)
 {
     AUTO(json_t) *value = json_string(text);
 
-    return value ? shown(ctx, value) : "not UTF-8";
+    return value ? ca_shown(ctx, value) : "not UTF-8";
 }
 
 static void show_request(struct admin *admin, const char *id, const struct ca_request *request,
@@ -205,7 +204,7 @@ static void show_request(struct admin *admin, const char *id, const struct ca_re
     (void)printf("requested at: %s\n",
                  time_to_rfc3339(admin->ctx, row_time(rows, 0, "created_at")));
     json_object_foreach (request->body, name, value)
-        (void)printf("  %s: %s\n", shown_text(admin->ctx, name), shown(admin->ctx, value));
+        (void)printf("  %s: %s\n", shown_text(admin->ctx, name), ca_shown(admin->ctx, value));
     (void)printf("SHA-256:      %s\n", sha256);
     if (!text_equal(stored, sha256))
         (void)printf("WARNING: the fields were changed after the request was made (%s)\n", stored);
@@ -253,7 +252,8 @@ static bool can_be_carried_out(struct admin *admin, const struct ca_request *req
 
     if (!text_equal(request->kind, "bootstrap"))
         return ca_order_from_body(admin->ctx, request->kind, request->body, &order, fault) &&
-               show_evidence(admin, &order, fault);
+               show_evidence(admin, &order, fault) &&
+               (order.kind != CA_FACTS || ca_facts_evidence(admin, &order, fault));
     return ca_bootstrap_from_body(admin->ctx, request->body, &bootstrap, fault);
 }
 

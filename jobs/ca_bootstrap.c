@@ -54,9 +54,10 @@ static bool make_both(const struct ca_work *work, struct making *making, struct 
 static bool store(const struct ca_work *work, void *arg, struct fault *fault)
 {
     const struct making *making = arg;
-    const struct ca_event root = {"intermediate_ca_root_created", &making->root, "active", NULL};
+    const struct ca_event root = {"intermediate_ca_root_created", &making->root, "active", NULL,
+                                  NULL};
     const struct ca_event issuing = {"intermediate_ca_child_created", &making->issuing, "active",
-                                     NULL};
+                                     NULL, NULL};
 
     return ca_none_active(work, fault) && ca_set_tree(work, fault) &&
            ca_store_intermediate(work, &making->root, fault) &&

@@ -113,7 +113,7 @@ static bool given_up(const struct ca_work *work, const struct new_ca *ca, const 
 static bool store_self_signed(const struct ca_work *work, void *arg, struct fault *fault)
 {
     const struct new_ca *ca = arg;
-    const struct ca_event event = {"ca_bootstrap", ca, "active", NULL};
+    const struct ca_event event = {"ca_bootstrap", ca, "active", NULL, NULL};
 
     return ca_none_active(work, fault) && ca_store_instance(work, ca, false, fault) &&
            ca_store_done(work, NULL, ca->key_ref, ca->chain_pem, fault) &&
@@ -158,7 +158,7 @@ static bool store_child(const struct ca_work *work, void *arg, struct fault *fau
     const struct child *child = arg;
     const struct new_ca *ca = &child->ca;
     const struct ca_event event = {"intermediate_ca_child_created", ca, "active",
-                                   child->ours ? NULL : "its key is elsewhere"};
+                                   child->ours ? NULL : "its key is elsewhere", NULL};
 
     return ca_parent_stays(work, ca->parent_id, fault) && ca_store_intermediate(work, ca, fault) &&
            (!child->ours || ca_store_instance(work, ca, true, fault)) &&
@@ -244,7 +244,7 @@ struct asked {
 static bool store_request(const struct ca_work *work, void *arg, struct fault *fault)
 {
     const struct asked *asked = arg;
-    const struct ca_event event = {"ca_csr_created", &asked->ca, "requested", NULL};
+    const struct ca_event event = {"ca_csr_created", &asked->ca, "requested", NULL, NULL};
 
     return ca_store_done(work, NULL, asked->ca.key_ref, asked->pem, fault) &&
            ca_store_audit(work, &event, NULL, fault);
@@ -285,6 +285,7 @@ static const struct {
     {CA_SIGN_CSR,     sign_csr         },
     {CA_RENEW,        ca_renew         },
     {CA_RETIRE,       ca_retire        },
+    {CA_FACTS,        ca_change_facts  },
 };
 
 bool ca_carry_out(struct job_run *run, const char *request_id, const struct ca_request *request,

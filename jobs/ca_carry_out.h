@@ -43,5 +43,7 @@ bool ca_give_facts(const struct ca_work *work, const struct ca_order *order,
 bool ca_import(const struct ca_work *work, const struct ca_order *order, struct fault *fault);
 bool ca_renew(const struct ca_work *work, const struct ca_order *order, struct fault *fault);
 bool ca_retire(const struct ca_work *work, const struct ca_order *order, struct fault *fault);
+/* ca_facts.c */
+bool ca_change_facts(const struct ca_work *work, const struct ca_order *order, struct fault *fault);
 
 #endif

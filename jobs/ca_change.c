@@ -82,8 +82,8 @@ static bool store_import(const struct ca_work *work, void *arg, struct fault *fa
     const struct new_ca old = {.id = imported->replaced, .name = imported->replaced};
     const struct ca_event event = {imported->tree ? "intermediate_ca_root_created"
                                                   : "ca_instance_activated",
-                                   ca, "active", NULL};
-    const struct ca_event retiring = {"intermediate_ca_retiring", &old, "retiring", ca->id};
+                                   ca, "active", NULL, NULL};
+    const struct ca_event retiring = {"intermediate_ca_retiring", &old, "retiring", ca->id, NULL};
 
     if (!look_at_issuer(work, imported, fault))
         return false;
@@ -188,8 +188,8 @@ static bool store_renewal(const struct ca_work *work, void *arg, struct fault *f
     const struct ca_event made = {!in_tree        ? "ca_instance_activated"
                                   : ca->parent_id ? "intermediate_ca_child_created"
                                                   : "intermediate_ca_root_created",
-                                  ca, "active", was->id};
-    const struct ca_event retiring = {"intermediate_ca_retiring", &old, "retiring", ca->id};
+                                  ca, "active", was->id, NULL};
+    const struct ca_event retiring = {"intermediate_ca_retiring", &old, "retiring", ca->id, NULL};
 
     if (ca->parent_id && !ca_parent_stays(work, ca->parent_id, fault))
         return false;

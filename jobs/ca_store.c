@@ -272,6 +272,8 @@ static const char *audit_details(const struct ca_work *work, const struct ca_eve
     }
     json_set_text(details, "parent_ca_id", ca->parent_id);
     json_set_text(details, "note", event->note);
+    if (event->changes)
+        json_set_new(details, "changes", json_deep_copy(event->changes));
     json_set_text(details, "requested_by", work->request->requested_by);
     json_set_text(details, "ca_request_id", work->request_id);
     return json_to_text(work->ctx, details);

@@ -67,7 +67,8 @@ struct ca_event {
     const char *action;
     const struct new_ca *ca;
     const char *state;
-    const char *note; /* or NULL */
+    const char *note;      /* or NULL */
+    const json_t *changes; /* what was and what is, or NULL */
 };
 bool ca_store_audit(const struct ca_work *work, const struct ca_event *first,
                     const struct ca_event *second, struct fault *fault);

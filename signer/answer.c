@@ -288,6 +288,8 @@ static const struct {
     {SIGNER_FACTS,               answer_facts              },
     {SIGNER_CRL_FLOOR,           answer_crl_floor          },
     {SIGNER_CLOSE,               answer_close              },
+    {SIGNER_SHOW_FACTS,          answer_show_facts         },
+    {SIGNER_CHECK_FACTS,         answer_check_facts        },
 };
 
 bool answer_request(struct call *call, struct fault *fault)

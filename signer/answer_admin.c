@@ -161,7 +161,7 @@ static bool keep_closed(struct call *call, const struct key *key, const struct c
                      "the CA is retired: its facts are not opened again");
 }
 
-bool answer_facts(struct call *call, struct fault *fault)
+static const struct key *judge_facts(struct call *call, struct fault *fault)
 {
     const struct bytes text = bytes_of_text(call->request->facts_json);
     const struct key *key = key_store_find(call->signer->keys, call->request->key_ref, fault);
@@ -171,14 +171,27 @@ bool answer_facts(struct call *call, struct fault *fault)
                                         : NULL;
 
     if (!wanted || !keep_closed(call, key, wanted, fault))
-        return false;
+        return NULL;
     call->reply->key_ref = key->reference;
     call->reply->spki = key->spki;
-    return write_facts(call, key, text, fault);
+    return key;
 }
 
-/* The same facts, and `retired`: lists and responders of the CA go on within their ceilings. */
-static bool close_facts(struct call *call, const struct key *key, struct fault *fault)
+bool answer_facts(struct call *call, struct fault *fault)
+{
+    const struct key *key = judge_facts(call, fault);
+
+    return key && write_facts(call, key, bytes_of_text(call->request->facts_json), fault);
+}
+
+/* What `facts` would say, before a person is asked: nothing is written. */
+bool answer_check_facts(struct call *call, struct fault *fault)
+{
+    return judge_facts(call, fault) != NULL;
+}
+
+static bool read_facts(struct call *call, const struct key *key, struct bytes *ret_text,
+                       struct fault *fault)
 {
     const char *path = mem_printf(call->ctx, "%s" FACTS_ENDING, key->beside);
     uint8_t *text = mem_array(call->ctx, uint8_t, FACTS_FILE_MAX);
@@ -187,7 +200,32 @@ static bool close_facts(struct call *call, const struct key *key, struct fault *
 
     if (!safe_file_read("facts file", path, &stamp, text, FACTS_FILE_MAX, &size, fault))
         return false;
-    const char *closed = ca_facts_closed(call->ctx, (struct bytes){text, size}, fault);
+    *ret_text = (struct bytes){text, size};
+    return true;
+}
+
+/* Facts that cannot be read are refused as they are for a signature. */
+bool answer_show_facts(struct call *call, struct fault *fault)
+{
+    const struct key *key = key_store_find(call->signer->keys, call->request->key_ref, fault);
+    struct bytes text;
+
+    if (!key || !key_store_facts(call->signer->keys, key, fault) ||
+        !read_facts(call, key, &text, fault))
+        return false;
+    call->reply->key_ref = key->reference;
+    call->reply->facts_json = mem_text_n(call->ctx, (const char *)text.data, text.size);
+    return true;
+}
+
+/* The same facts, and `retired`: lists and responders of the CA go on within their ceilings. */
+static bool close_facts(struct call *call, const struct key *key, struct fault *fault)
+{
+    struct bytes text;
+
+    if (!read_facts(call, key, &text, fault))
+        return false;
+    const char *closed = ca_facts_closed(call->ctx, text, fault);
     return closed && write_facts(call, key, bytes_of_text(closed), fault);
 }
 

@@ -41,6 +41,8 @@ bool answer_forget(struct call *call, struct fault *fault);
 bool answer_facts(struct call *call, struct fault *fault);
 bool answer_crl_floor(struct call *call, struct fault *fault);
 bool answer_close(struct call *call, struct fault *fault);
+bool answer_show_facts(struct call *call, struct fault *fault);
+bool answer_check_facts(struct call *call, struct fault *fault);
 
 /* SIGNER_REFUSED when its facts say that the CA is retired. */
 bool ca_may_sign(const struct ca_facts *facts, struct fault *fault);

@@ -4,6 +4,7 @@
 
 #include "core/auto.h"
 #include "core/memory.h"
+#include "lifecycle/ca_facts.h"
 #include "pki/constraint.h"
 #include "pki/name.h"
 
@@ -34,6 +35,7 @@ static const struct {
     {CA_SIGN_CSR,     "sign_csr"    },
     {CA_RENEW,        "renew"       },
     {CA_RETIRE,       "retire"      },
+    {CA_FACTS,        "facts"       },
 };
 
 #define PLACE(name) AT(ca_order, name)
@@ -58,7 +60,7 @@ static const struct order_member {
     {{"localities", MEMBER_TEXTS, OPTIONAL, PLACE(localities)},                     CA_CREATE_CHILD,                   0          },
     {{"provinces", MEMBER_TEXTS, OPTIONAL, PLACE(provinces)},                       CA_CREATE_CHILD,                   0          },
     {{"ocsp_responder_url", MEMBER_TEXT, OPTIONAL, PLACE(ocsp_responder_url)},
-     CA_CREATE_CHILD | CA_IMPORT,
+     CA_CREATE_CHILD | CA_IMPORT | CA_FACTS,
      0                                                                                                                            },
     {{"metadata", MEMBER_OBJECT, OPTIONAL, PLACE(metadata)},                        CA_CREATE_CHILD | CA_IMPORT,       0          },
     {{"algorithm", MEMBER_TEXT, OPTIONAL, PLACE(algorithm)},                        NEW_KEY,                           NEW_KEY    },
@@ -66,12 +68,13 @@ static const struct order_member {
     {{"days", MEMBER_INTEGER, OPTIONAL, PLACE(days)},                               CA_SELF_SIGNED | BELOW | CA_RENEW, 0          },
     {{"path_len", MEMBER_INTEGER, OPTIONAL, PLACE(path_len)},                       BELOW | CA_CSR,                    0          },
     {{"ca_id", MEMBER_TEXT, OPTIONAL, PLACE(ca_id)},
-     BELOW | CA_RENEW | CA_RETIRE,
-     BELOW | CA_RENEW | CA_RETIRE                                                                                                 },
+     BELOW | CA_RENEW | CA_RETIRE | CA_FACTS,
+     BELOW | CA_RENEW | CA_RETIRE | CA_FACTS                                                                                      },
     {{"key_ref", MEMBER_TEXT, OPTIONAL, PLACE(key_ref)},                            CA_IMPORT,                         CA_IMPORT  },
     {{"chain", MEMBER_TEXT, OPTIONAL, PLACE(chain)},                                CA_IMPORT,                         CA_IMPORT  },
     {{"csr", MEMBER_TEXT, OPTIONAL, PLACE(csr)},                                    CA_SIGN_CSR,                       CA_SIGN_CSR},
     {{"tree", MEMBER_BOOLEAN, OPTIONAL, PLACE(tree)},                               CA_IMPORT,                         0          },
+    {{"change", MEMBER_OBJECT, OPTIONAL, PLACE(change)},                            CA_FACTS,                          CA_FACTS   },
     {{"confirm", MEMBER_BOOLEAN, OPTIONAL, PLACE(confirm)},                         CA_RETIRE,                         0          },
     {{"permitted_dns", MEMBER_TEXTS, OPTIONAL, PLACE(permitted_dns)},               BELOW,                             0          },
     {{"excluded_dns", MEMBER_TEXTS, OPTIONAL, PLACE(excluded_dns)},                 BELOW,                             0          },
@@ -281,7 +284,8 @@ bool ca_order_from_body(TALLOC_CTX *ctx, const char *kind, json_t *body, struct 
         !constraints_fit("excluded_dns", &order.excluded_dns, fault) ||
         !ca_urls_fit("ocsp_urls", &order.ocsp_urls, fault) ||
         !ca_urls_fit("ca_issuers_urls", &order.ca_issuers_urls, fault) ||
-        !ca_urls_fit("crl_urls", &order.crl_urls, fault))
+        !ca_urls_fit("crl_urls", &order.crl_urls, fault) ||
+        (order.kind == CA_FACTS && !ca_facts_change_fits(order.change, fault)))
         return false;
     *ret_order = order;
     return true;
@@ -370,24 +374,13 @@ struct ca_wish ca_order_wish(TALLOC_CTX *ctx, const struct ca_order *order, stru
     };
 }
 
-/* The URLs that name the CA. Of lists and certificates others would lead a client that checks
- * another CA astray, and are taken only where the CA signs leaves. */
+/* Others than its own are taken only where the CA signs leaves. */
 static void set_urls(json_t *facts, const char *name, const struct text_list *urls, bool others,
                      const struct ca_facts_wish *wish)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    struct text_list found = {0};
+    const struct text_list found = ca_urls_named(scratch, urls, others, wish->ca_id);
 
-    for (size_t i = 0; i < urls->count; i++) {
-        const char *url = urls->items[i];
-        const char *mark = strstr(url, "{ca}");
-        if (mark)
-            text_list_add(
-                scratch, &found,
-                mem_printf(scratch, "%.*s%s%s", (int)(mark - url), url, wish->ca_id, mark + 4));
-        else if (others)
-            text_list_add(scratch, &found, url);
-    }
     ca_set_texts(facts, name, &found);
 }
 

@@ -16,6 +16,7 @@ enum ca_order_kind {
     CA_SIGN_CSR = 16, /* a CA elsewhere asks one of ours */
     CA_RENEW = 32,    /* the same CA with a new key; the old one is retiring */
     CA_RETIRE = 64,
+    CA_FACTS = 128, /* what the signer knows about it */
 };
 
 /* What a body may say; a kind has its own members, all others are refused. */
@@ -36,12 +37,13 @@ struct ca_order {
     const char *driver;
     int64_t days;
     int64_t path_len;    /* -1: as the parent allows */
-    const char *ca_id;   /* the parent, or the CA that is renewed or retired */
+    const char *ca_id;   /* the parent, or the CA that is renewed, retired or changed */
     const char *key_ref; /* import */
     const char *chain;   /* import: PEM, the CA first, then its parents */
     const char *csr;     /* sign_csr: PEM */
     bool tree;           /* import: the root of a hierarchy, which signs no leaves */
     bool confirm;        /* retire: for good */
+    json_t *change;      /* facts: see ca_facts.h; borrowed from the body */
     struct text_list permitted_dns;
     struct text_list excluded_dns;
     struct text_list ocsp_urls; /* with "{ca}", as in a bootstrap */

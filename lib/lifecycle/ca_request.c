@@ -220,11 +220,8 @@ struct ca_wish ca_bootstrap_wish(TALLOC_CTX *ctx, const struct ca_bootstrap *boo
     };
 }
 
-/* The URLs with the id put in. A root gets lists and certificates alone that name it: others mean
- * the issuing CA's, and would lead a client that checks the issuing CA astray. One responder
- * answers for both. */
-static struct text_list urls_of(TALLOC_CTX *ctx, const struct text_list *urls, bool others,
-                                const char *ca_id)
+struct text_list ca_urls_named(TALLOC_CTX *ctx, const struct text_list *urls, bool others,
+                               const char *ca_id)
 {
     struct text_list found = {0};
 
@@ -240,11 +237,12 @@ static struct text_list urls_of(TALLOC_CTX *ctx, const struct text_list *urls, b
     return found;
 }
 
+/* One responder answers for root and issuing CA. */
 static void set_urls(json_t *facts, const char *name, const struct text_list *urls, bool others,
                      const char *ca_id)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    const struct text_list found = urls_of(scratch, urls, others, ca_id);
+    const struct text_list found = ca_urls_named(scratch, urls, others, ca_id);
 
     ca_set_texts(facts, name, &found);
 }

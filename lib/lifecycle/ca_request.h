@@ -70,6 +70,12 @@ char *ca_bootstrap_facts(TALLOC_CTX *ctx, const struct ca_bootstrap *bootstrap, 
 bool ca_urls_fit(const char *member, const struct text_list *urls, struct fault *fault);
 void ca_set_texts(json_t *object, const char *name, const struct text_list *texts);
 
+/* The URLs with the CA's id for "{ca}", on ctx. Lists and certificates that do not name it mean
+ * another CA's, and would lead a client that checks this one astray: without `others` they are left
+ * out. */
+struct text_list ca_urls_named(TALLOC_CTX *ctx, const struct text_list *urls, bool others,
+                               const char *ca_id);
+
 /* What a CA's certificates say about where its CRL, certificate and OCSP responder are; "{ca}"
  * becomes its id when that is known. Adds nothing without a base URL. */
 void ca_add_urls(TALLOC_CTX *ctx, const char *base_url, const char *issuer_id,

@@ -104,13 +104,14 @@ static const struct field request_fields[] = {
 };
 
 static const struct field reply_fields[] = {
-    {1, "refusal",   CONTENT_TEXT,   REPLY(refusal),   &refusal   },
-    {2, "detail",    CONTENT_TEXT,   REPLY(detail),    &detail    },
-    {3, "der",       CONTENT_OCTETS, REPLY(der),       &whole     },
-    {4, "spki",      CONTENT_OCTETS, REPLY(spki),      &spki      },
-    {5, "key_ref",   CONTENT_TEXT,   REPLY(key_ref),   &key_ref   },
-    {6, "text",      CONTENT_TEXT,   REPLY(text),      &reply_text},
-    {7, "signature", CONTENT_OCTETS, REPLY(signature), &signature },
+    {1, "refusal",   CONTENT_TEXT,   REPLY(refusal),    &refusal   },
+    {2, "detail",    CONTENT_TEXT,   REPLY(detail),     &detail    },
+    {3, "der",       CONTENT_OCTETS, REPLY(der),        &whole     },
+    {4, "spki",      CONTENT_OCTETS, REPLY(spki),       &spki      },
+    {5, "key_ref",   CONTENT_TEXT,   REPLY(key_ref),    &key_ref   },
+    {6, "text",      CONTENT_TEXT,   REPLY(text),       &reply_text},
+    {7, "signature", CONTENT_OCTETS, REPLY(signature),  &signature },
+    {8, "facts",     CONTENT_TEXT,   REPLY(facts_json), &facts     },
 };
 
 /* The count of an array of RDNs stands behind its pointer, in both wishes. */
@@ -136,7 +137,7 @@ struct shape {
 #define FACTS_ALL    (BIT(1) | BIT(22))
 #define FLOOR_ALL    (BIT(1) | BIT(29))
 #define CLOSE_ALL    (BIT(1) | BIT(30))
-#define REPLY_OK_ANY (BIT(8) - BIT(3)) /* 3 to 7 */
+#define REPLY_OK_ANY (BIT(9) - BIT(3)) /* 3 to 8 */
 
 static const struct shape request_shapes[] = {
     {SIGNER_PING,                "ping",                0,            0      },
@@ -151,6 +152,8 @@ static const struct shape request_shapes[] = {
     {SIGNER_FACTS,               "facts",               FACTS_ALL,    0      },
     {SIGNER_CRL_FLOOR,           "crl-floor",           FLOOR_ALL,    0      },
     {SIGNER_CLOSE,               "close",               CLOSE_ALL,    0      },
+    {SIGNER_SHOW_FACTS,          "show-facts",          BIT(1),       0      },
+    {SIGNER_CHECK_FACTS,         "check-facts",         FACTS_ALL,    0      },
 };
 
 static const struct shape reply_shapes[] = {

@@ -45,6 +45,8 @@ enum signer_kind {
     SIGNER_FACTS = 20,
     SIGNER_CRL_FLOOR = 21,
     SIGNER_CLOSE = 22,
+    SIGNER_SHOW_FACTS = 23,
+    SIGNER_CHECK_FACTS = 24,
 };
 
 struct signer_request {
@@ -56,7 +58,7 @@ struct signer_request {
     const char *hint;           /* generate: part of the file name or label */
     const char *driver;         /* generate: "file", "pkcs11"; NULL: file */
     const char *issuer_key_ref; /* sign-ca: the parent's key; NULL: self-signed */
-    const char *facts_json;     /* facts: the whole new facts file */
+    const char *facts_json;     /* facts, check-facts: the whole new facts file */
     int64_t crl_number;         /* crl-floor: later lists are above it */
     const char *ca_sha256;      /* close: hex digest of the certificate that is retired */
 };
@@ -71,6 +73,7 @@ struct signer_reply {
     const char *text;       /* ping: version and keys at hand; crl-floor: the last number now;
                                close: "closed", or "superseded" */
     struct bytes signature; /* sign-crl: over the TBSCertList that was passed */
+    const char *facts_json; /* show-facts: the file as it is */
 };
 
 /* sign-crl has no field for what is signed: the TBSCertList lies in a sealed memfd, which is passed

@@ -10,6 +10,7 @@ GRANT UPDATE (alternate_chains) ON ca_instances TO certctl_ca;
 GRANT UPDATE (state, approved_at, approved_by, intermediate_ca_id, key_ref, result, error_status, error, finished_at)
   ON ca_requests TO certctl_ca;
 GRANT UPDATE (state) ON intermediate_cas, ca_instances TO certctl_ca;
+GRANT UPDATE (ocsp_responder_url) ON intermediate_cas TO certctl_ca;
 GRANT UPDATE (superseded_at, facts_close_due) ON ca_instances TO certctl_ca;
 -- The CA of CERTCTL_CA_CERT_PATH.
 GRANT SELECT (test_status, last_error), UPDATE (test_status, last_error, last_tested_at) ON issuers TO certctl_ca;

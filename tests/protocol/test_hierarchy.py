@@ -25,7 +25,7 @@ from test_issuance import split
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-MODES = ("single", "adcs", "tree", "taken", "api", "spare", "crowd")
+MODES = ("single", "adcs", "tree", "taken", "api", "spare", "crowd", "facts")
 ISSUERS = "".join(
     f"INSERT INTO issuers (id, name, type) VALUES ('iss-{mode}', 'Issuer {mode}', 'GenericCA');"
     f"INSERT INTO certificate_profiles (id, name, issuer_id) VALUES ('prof-{mode}', 'Profile {mode}', 'iss-{mode}');"
@@ -684,6 +684,7 @@ class Killed(HierarchyTest):
         self.assertEqual(self.job().wait(timeout=60), 0)
         return request
 
+    ROOT = "SELECT id FROM ca_instances WHERE issuer_id = 'iss-local' AND path_len = 1"
     ROWS = "SELECT count(*) || ' ' || (SELECT count(*) FROM intermediate_cas) FROM ca_instances"
 
     def test_killed_while_asking_elsewhere(self):
@@ -739,6 +740,33 @@ class Killed(HierarchyTest):
                 self.closed(ca)
                 self.consistent()
 
+    def test_killed_while_changing_facts(self):
+        """Asked what it knows, told what it shall know: told twice it says the same, and one row tells of it."""
+        made = self.made(self.by_hand("create", f"--parent={self.stack.value(self.ROOT)}", "--cn=Its facts change"))
+        told = f"SELECT count(*) FROM audit_events WHERE action = 'ca_facts_changed' AND resource_id = '{made}'"
+
+        def ask(step):
+            self.assertEqual(self.stack.value(told), str(step))
+            self.assertEqual(self.facts_of(made)["max_leaf_days"], 100 + step if step else 3660)
+            return self.admin("facts", made, f"--max-leaf-days={101 + step}").stdout.strip()
+        self.killed(ask, 2, told)
+        self.assertEqual((self.stack.value(told), self.facts_of(made)["max_leaf_days"]), ("4", 104))
+        # The file is written, the row waits for a lock.
+        request = self.admin("facts", made, "--max-leaf-days=200").stdout.strip()
+        self.admin("approve", request, "--yes")
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'certctl_ca' AND wait_event_type = 'Lock'"
+        with self.stack.holding("LOCK TABLE audit_events IN SHARE MODE"):
+            job = self.job()
+            self.stack.wait(lambda: self.stack.value(waiting) == "1", what="the job waits")
+            job.kill()
+            job.wait()
+        self.assertEqual((self.facts_of(made)["max_leaf_days"], self.stack.value(told)), (200, "4"))
+        self.assertEqual(self.job().wait(timeout=60), 0)
+        self.assertEqual((self.stack.value(told), self.stack.value(f"SELECT state FROM ca_requests WHERE id = '{request}'")), ("5", "done"))
+        self.by_hand("retire", made)
+        self.by_hand("retire", made, "--confirm")
+        self.consistent()
+
     def test_killed_in_the_transaction(self):
         old = self.issuing("local")
         request = self.admin("rotate", old).stdout.strip()
@@ -768,7 +796,7 @@ class Loaded(Killed):
     """CERTCTL_CA_CERT_PATH and CERTCTL_CA_KEY_PATH: each start's exact message, then the import (04 sections 3.2, 3.4, 18)."""
 
     test_killed_at_each_step = test_killed_while_asking_elsewhere = test_killed_while_importing = None
-    test_killed_while_certifying = test_killed_while_retiring = test_killed_in_the_transaction = None
+    test_killed_while_certifying = test_killed_while_retiring = test_killed_in_the_transaction = test_killed_while_changing_facts = None
 
     def start(self, pem, key):
         """One run of the job; what it says of the issuer."""

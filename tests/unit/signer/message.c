@@ -153,16 +153,24 @@ Test(signer_message, carries_texts_of_the_other_kinds)
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     const struct signer_request generate = {
         .kind = SIGNER_GENERATE, .algorithm = "RSA-2048", .hint = "iss-local"};
-    const struct signer_request facts = {
-        .kind = SIGNER_FACTS, .key_ref = "/ca/a.key", .facts_json = "{}"};
+    const struct signer_request facts[] = {
+        {.kind = SIGNER_FACTS,       .key_ref = "/ca/a.key", .facts_json = "{}"},
+        {.kind = SIGNER_CHECK_FACTS, .key_ref = "/ca/a.key", .facts_json = "{}"},
+    };
+    const struct signer_request show = {.kind = SIGNER_SHOW_FACTS, .key_ref = "/ca/a.key"};
     struct signer_request got;
 
     send_through(scratch, &generate, &got);
     cr_expect_str_eq(got.algorithm, "RSA-2048");
     cr_expect_str_eq(got.hint, "iss-local");
-    send_through(scratch, &facts, &got);
+    for (size_t i = 0; i < ARRAY_SIZE(facts); i++) {
+        send_through(scratch, &facts[i], &got);
+        cr_expect_str_eq(got.key_ref, "/ca/a.key");
+        cr_expect_str_eq(got.facts_json, "{}");
+    }
+    send_through(scratch, &show, &got);
     cr_expect_str_eq(got.key_ref, "/ca/a.key");
-    cr_expect_str_eq(got.facts_json, "{}");
+    cr_expect_null(got.facts_json);
 }
 
 Test(signer_message, carries_a_floor)
@@ -195,11 +203,12 @@ Test(signer_message, carries_replies)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     const struct signer_reply sent[] = {
-        {.ok = false,               .refusal = "forbidden", .detail = "not you"},
-        {.ok = true,                         .der = {spki_octets, 3}                                     },
-        {.ok = true,                         .spki = {spki_octets, 5}, .key_ref = "file:/a"},
-        {.ok = true,     .text = "certctl-signer"                          },
+        {.ok = false,                    .refusal = "forbidden", .detail = "not you"},
+        {.ok = true,                              .der = {spki_octets, 3}                                          },
+        {.ok = true,                              .spki = {spki_octets, 5}, .key_ref = "file:/a"},
+        {.ok = true,          .text = "certctl-signer"                               },
         {.ok = true,.signature = {spki_octets, 4}},
+        {.ok = true,     .facts_json = "{\"a\":1}"                                       },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(sent); i++) {
@@ -215,6 +224,7 @@ Test(signer_message, carries_replies)
         cr_expect_eq(got.detail != NULL, sent[i].detail != NULL);
         cr_expect_eq(got.key_ref != NULL, sent[i].key_ref != NULL);
         cr_expect_eq(got.text != NULL, sent[i].text != NULL);
+        cr_expect_eq(got.facts_json != NULL, sent[i].facts_json != NULL);
     }
 }
 
@@ -260,7 +270,7 @@ static const struct {
     {"sign-csr, key alone",              "0112010000000161"                        },
     {"crl-floor, key alone",             "0115010000000161"                        },
     {"close, key alone",                 "0116010000000161"                        },
-    {"a kind that is not served",        "0117010000000161"                        },
+    {"a kind that is not served",        "0119010000000161"                        },
     {"a kind far above",                 "01ff"                                    },
     {"ping with an octet behind",        "010100"                                  },
     {"ping with a key",                  "0101010000000161"                        },

@@ -19,7 +19,8 @@ static const struct {
     {"certctl-jobs",      "ping public-key sign-leaf sign-crl sign-ocsp-responder", ""},
     {"certctl-pki",       "ping public-key",                                        ""},
     {"certctl-ca",        "ping public-key",
-     "ping public-key generate sign-ca sign-csr forget facts crl-floor close"         },
+     "ping public-key generate sign-ca sign-csr forget facts crl-floor close show-facts "
+     "check-facts"                                                                    },
     {"root",              "ping public-key",                                        ""},
     {"certctl-api",       "",                                                       ""},
     {"certctl-probe",     "",                                                       ""},

@@ -677,6 +677,15 @@ static bool ask_to_close(struct rig *rig, const struct rig_key *key, const char 
     return signer_call(rig, socket, &request, ret_reply, &fault);
 }
 
+static bool ask_facts(struct rig *rig, enum signer_kind kind, const struct rig_key *key,
+                      const char *facts, struct signer_reply *ret_reply, struct fault *fault)
+{
+    const struct signer_request request = {
+        .kind = kind, .key_ref = key->reference, .facts_json = facts};
+
+    return signer_call(rig, rig->admin_socket, &request, ret_reply, fault);
+}
+
 static const char *facts_now(struct rig *rig, const struct rig_key *key)
 {
     char *text = mem_array(rig, char, 8192);
@@ -724,7 +733,38 @@ Test(signer_process, closes_a_ca_for_good)
     cr_expect_not(rig_facts(rig, &root, open, &fault));
     cr_expect_eq(fault.reason, SIGNER_REFUSED);
     cr_expect_not_null(strstr(fault.detail, "not opened again"), "%s", fault.detail);
+    cr_expect_not(ask_facts(rig, SIGNER_CHECK_FACTS, &root, open, &reply, &fault));
     expect_refusal(rig, &root, &wish, SIGNER_REFUSED, "retired");
+    rig_end(rig);
+}
+
+Test(signer_process, shows_and_checks_facts_and_changes_nothing)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    struct rig *rig = rig_new(scratch);
+    rig_start_all(rig, 1);
+    const struct rig_key root = rig_root(rig, "ECDSA-P256");
+    const struct rig_key bare = rig_generate(rig, "ECDSA-P256");
+    struct signer_reply reply = {0};
+    struct fault fault = {0};
+
+    rig_write_facts(rig, &root, ",\"max_leaf_days\":30");
+    const char *before = facts_now(rig, &root);
+    const size_t written = rig_log_count(rig, "facts");
+    cr_assert(ask_facts(rig, SIGNER_SHOW_FACTS, &root, NULL, &reply, &fault), "%s", fault.detail);
+    cr_expect_str_eq(reply.facts_json, before);
+    cr_expect_not(ask_facts(rig, SIGNER_SHOW_FACTS, &bare, NULL, &reply, &fault));
+    cr_expect_not_null(strstr(fault.detail, "no facts"), "%s", fault.detail);
+
+    char *other = mem_text(rig, before);
+    memcpy(strstr(other, ":30"), ":31", 3);
+    cr_expect(ask_facts(rig, SIGNER_CHECK_FACTS, &root, other, &reply, &fault), "%s", fault.detail);
+    memcpy(strstr(other, ":31"), ":00", 3);
+    cr_expect_not(ask_facts(rig, SIGNER_CHECK_FACTS, &root, other, &reply, &fault));
+    cr_expect_not(ask_facts(rig, SIGNER_CHECK_FACTS, &bare, before, &reply, &fault));
+    cr_expect_not_null(strstr(fault.detail, "does not match"), "%s", fault.detail);
+    cr_expect_str_eq(facts_now(rig, &root), before);
+    cr_expect_eq(rig_log_count(rig, "facts"), written);
     rig_end(rig);
 }
 

@@ -159,7 +159,9 @@ Test(signer_strangers, may_not_ask_the_wrong_socket)
                            kind == SIGNER_SIGN_OCSP_RESPONDER;
         const bool admin = both || kind == SIGNER_GENERATE || kind == SIGNER_SIGN_CA ||
                            kind == SIGNER_SIGN_CSR || kind == SIGNER_FORGET ||
-                           kind == SIGNER_FACTS || kind == SIGNER_CRL_FLOOR || kind == SIGNER_CLOSE;
+                           kind == SIGNER_FACTS || kind == SIGNER_CRL_FLOOR ||
+                           kind == SIGNER_CLOSE || kind == SIGNER_SHOW_FACTS ||
+                           kind == SIGNER_CHECK_FACTS;
         const uint8_t frame[] = {0, 0, 0, 3, 1, kind, 0};
         expect_refused(scratch, exchange(scratch, rig->socket, BYTES_OF(frame), false),
                        plain ? "signer_message" : "forbidden");
