@@ -122,9 +122,13 @@ class Metrics(ApiTest):
     def test_gauges_are_the_rows(self):
         self.stack.sql("INSERT INTO certificate_profiles (id, name, issuer_id) VALUES ('prof-open', 'Open', 'iss-local') ON CONFLICT DO NOTHING; "
                        "INSERT INTO certificate_profiles (id, name, issuer_id, required_san_patterns) VALUES ('prof-open-not', 'Not open', "
-                       "'iss-local', '[\"a[.]example\"]') ON CONFLICT DO NOTHING")
+                       "'iss-local', '[\"a[.]example\"]'), ('prof-open-choice', 'Not open, but for a choice', 'iss-local', '[\"a[.]example\"]') "
+                       "ON CONFLICT DO NOTHING; INSERT INTO acme_profile_settings (profile_id, settings) VALUES ('prof-open-choice', "
+                       "'{\"selectable_profiles\":[\"prof-open\"]}') ON CONFLICT DO NOTHING")
         count = "SELECT count(*) FROM certificate_profiles p LEFT JOIN acme_profile_settings s ON s.profile_id = p.id WHERE p.enabled AND " \
-                "p.acme_auth_mode = 'trust_authenticated' AND p.required_san_patterns = '[]' AND NOT coalesce((s.settings->>'eab_required')::boolean, false) " \
+                "p.acme_auth_mode = 'trust_authenticated' AND NOT coalesce((s.settings->>'eab_required')::boolean, false) AND (p.required_san_patterns = " \
+                "'[]' OR EXISTS (SELECT 1 FROM certificate_profiles c WHERE c.enabled AND c.required_san_patterns = '[]' AND " \
+                "s.settings->'selectable_profiles' ? c.id::text)) " \
                 "AND NOT coalesce((s.settings->>'require_mtls')::boolean, false)"
         self.stack.wait(lambda: self.value("certctl_acme_open_trust_profiles") == float(self.stack.value(count)), what="open profiles are counted")
 
