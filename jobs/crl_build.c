@@ -16,6 +16,7 @@
 #include "core/banned.h"
 
 #define ETAG_OCTETS 16
+#define PIECE       (1024 * 1024)
 #define EVENTS_KEPT "200"
 /* So that a revocation of many is one list (04 section 9.4). */
 #define SETTLES "interval '2 s'"
@@ -63,13 +64,21 @@ STATEMENT(crl_entries, "SELECT serial_number, revoked_at, reason, invalidity_dat
                        "OR not_after >= now() - $2::bigint * interval '1 millisecond') "
                        "ORDER BY revoked_at, serial_number");
 
-/* $1 issuer, $2 CA, $3 $4 $5 the list in its pieces, $6 number, $7 $8 times, $9 ms, $10 entries,
- * $11 ETag. The number never goes back, whoever stores last. */
+/* $1 CA, $2 place in the list, $3 octets. */
+STATEMENT(crl_piece, "INSERT INTO crl_pieces (ca_id, position, piece) "
+                     "VALUES ($1::text, $2::integer, $3::bytea)");
+
+/* $1 CA. */
+STATEMENT(crl_pieces_clear, "DELETE FROM crl_pieces WHERE ca_id = $1::text");
+
+/* $1 issuer, $2 CA, whose pieces are the list, $3 number, $4 $5 times, $6 ms, $7 entries, $8 ETag.
+ * The number never goes back, whoever stores last. */
 STATEMENT(crl_store,
           "INSERT INTO crl_cache AS k (issuer_id, ca_id, kind, crl_der, crl_number, this_update, "
           "next_update, generated_at, generation_duration_ms, revoked_count, etag) "
-          "VALUES ($1::text, $2::text, 'full', $3::bytea || $4::bytea || $5::bytea, $6::bigint, "
-          "$7::timestamptz, $8::timestamptz, now(), $9::integer, $10::integer, $11::text) "
+          "SELECT $1::text, $2::text, 'full', string_agg(piece, ''::bytea ORDER BY position), "
+          "$3::bigint, $4::timestamptz, $5::timestamptz, now(), $6::integer, $7::integer, $8::text "
+          "FROM crl_pieces WHERE ca_id = $2::text "
           "ON CONFLICT (issuer_id, ca_id, kind) DO UPDATE SET crl_der = EXCLUDED.crl_der, "
           "crl_number = EXCLUDED.crl_number, this_update = EXCLUDED.this_update, "
           "next_update = EXCLUDED.next_update, generated_at = EXCLUDED.generated_at, "
@@ -248,21 +257,49 @@ static bool write_event(const struct build *build, const struct fault *why, stru
                NULL;
 }
 
+static bool send_piece(const struct build *build, int64_t position, struct bytes piece,
+                       struct fault *fault)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+
+    return db_query(scratch, build->run->db, &crl_piece, fault, TEXT(build->ca_id),
+                    INTEGER(position), BYTEA(piece)) != NULL;
+}
+
+/* libpq holds a parameter whole until it is sent: a list of many MB would be in memory twice. */
+static bool send_pieces(const struct build *build, const struct crl_signed *crl,
+                        struct fault *fault)
+{
+    const struct bytes parts[] = {crl->before, crl->tbs, crl->after};
+    int64_t position = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+        for (size_t at = 0; at < parts[i].size; at += PIECE) {
+            const size_t size = least(parts[i].size - at, (size_t)PIECE);
+            if (!send_piece(build, position++, (struct bytes){parts[i].data + at, size}, fault))
+                return false;
+        }
+    return true;
+}
+
 static bool store(const struct build *build, const struct crl_signed *crl, struct fault *fault)
 {
     const int64_t count = (int64_t)crl_memory_count(build->memory); /* below 2^28 */
-    struct rows *rows = db_query(
-        build->ctx, build->run->db, &crl_store, fault, TEXT(build->issuer_id), TEXT(build->ca_id),
-        BYTEA(crl->before), BYTEA(crl->tbs), BYTEA(crl->after), INTEGER(build->head.number),
-        INSTANT(build->head.this_update), INSTANT(build->head.next_update),
-        INTEGER(elapsed_ms(build)), INTEGER(count), TEXT(etag_of(build->ctx, crl)));
 
+    if (!send_pieces(build, crl, fault))
+        return false;
+    struct rows *rows = db_query(build->ctx, build->run->db, &crl_store, fault,
+                                 TEXT(build->issuer_id), TEXT(build->ca_id),
+                                 INTEGER(build->head.number), INSTANT(build->head.this_update),
+                                 INSTANT(build->head.next_update), INTEGER(elapsed_ms(build)),
+                                 INTEGER(count), TEXT(etag_of(build->ctx, crl)));
     if (!rows)
         return false;
     if (rows->affected != 1)
         return fault_set(fault, RESOURCE_STATE, NULL,
                          "the stored list has a number that is not below this one's");
-    return write_event(build, NULL, fault);
+    return db_query(build->ctx, build->run->db, &crl_pieces_clear, fault, TEXT(build->ca_id)) &&
+           write_event(build, NULL, fault);
 }
 
 static bool make(struct build *build, bool *ret_built, struct fault *fault)

@@ -1535,6 +1535,16 @@ CREATE TABLE crl_cache (
 -- Read in slices by the hosts that publish it.
 ALTER TABLE crl_cache ALTER crl_der SET STORAGE EXTERNAL;
 
+-- A list on its way into crl_cache, in pieces that its builder sends one by one. Empty but for the
+-- transaction that stores.
+CREATE UNLOGGED TABLE crl_pieces (
+    ca_id certctl_id NOT NULL,
+    position integer NOT NULL,
+    piece bytea NOT NULL,
+    PRIMARY KEY (ca_id, position)
+);
+ALTER TABLE crl_pieces ALTER piece SET STORAGE EXTERNAL;
+
 CREATE TABLE crl_generation_events (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     issuer_id certctl_id NOT NULL REFERENCES issuers ON DELETE CASCADE,

@@ -9,7 +9,7 @@ GRANT EXECUTE ON FUNCTION partitions_ensure(timestamptz), partitions_drop_expire
 GRANT SELECT ON ca_instances, issuing_cas, certificate_revocations TO certctl_jobs;
 GRANT UPDATE (crl_number, crl_dirty_since) ON ca_instances TO certctl_jobs;
 GRANT SELECT, INSERT, UPDATE ON crl_cache TO certctl_jobs;
-GRANT SELECT, INSERT, DELETE ON crl_generation_events TO certctl_jobs;
+GRANT SELECT, INSERT, DELETE ON crl_pieces, crl_generation_events TO certctl_jobs;
 -- acme-validate.
 GRANT SELECT ON acme_order_authorizations, acme_profile_settings TO certctl_jobs;
 GRANT SELECT (account_id, profile_id) ON acme_accounts TO certctl_jobs;

@@ -185,6 +185,25 @@ class Crl(unittest.TestCase):
         subprocess.run(["/usr/bin/python3", "-c", script, wake], check=False)
         self.wait(lambda: self.find(leaf) is not None, what="on the list")
 
+    def test_a_list_of_several_pieces(self):
+        """Above 1 MiB it goes to the database piece by piece; the file is the whole."""
+        self.stack.sql("INSERT INTO certificate_revocations (id, source, serial_number, issuer_id, ca_id, not_after, reason, revoked_by, revoked_at, "
+                       "crl_entry_der, issuer_notified) SELECT 'rev-piece-' || n, 'orphan', serial, 'iss-local', "
+                       f"'{self.ca}', now() + interval '30 days', 'unspecified', 'test', '2026-01-02 03:04:05Z', "
+                       "decode('30210210' || serial || '170d' || encode('260102030405Z', 'hex'), 'hex'), true "
+                       "FROM (SELECT n, '4' || substr(md5(n::text), 2) AS serial FROM generate_series(1, 40000) n) made; "
+                       f"UPDATE ca_instances SET crl_dirty_since = now() WHERE id = '{self.ca}'")
+        try:
+            self.wait(lambda: len(self.crl()) >= 40000, what="the long list")
+            long = self.crl()
+            self.assertGreater(len(long.public_bytes(Encoding.DER)), 2**20)
+            self.assertTrue(long.is_signature_valid(self.ca_pem(self.ca).public_key()))
+            self.assertEqual(self.stack.value("SELECT count(*) FROM crl_pieces"), "0")
+        finally:
+            self.stack.sql("DELETE FROM certificate_revocations WHERE id LIKE 'rev-piece-%'; "
+                           f"UPDATE ca_instances SET crl_dirty_since = now() WHERE id = '{self.ca}'")
+        self.wait(lambda: len(self.crl()) < 40000, what="the short list again")
+
     def test_prepared_entries_are_taken_as_they_are(self):
         leaf = self.issue("prepared.example.org")
         serial = leaf.serial_number.to_bytes((leaf.serial_number.bit_length() + 8) // 8, "big")
