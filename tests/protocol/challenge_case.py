@@ -12,7 +12,8 @@ INSERT INTO certificate_profiles (id, name, issuer_id, acme_auth_mode) VALUES
   ('prof-proof-dns', 'Proof by DNS', 'iss-local', 'challenge'), ('prof-proof-tls', 'Proof by TLS', 'iss-local', 'challenge'),
   ('prof-proof-all', 'All proofs', 'iss-local', 'challenge'), ('prof-proof-label', 'Proof by label', 'iss-local', 'challenge'),
   ('prof-proof-heedless', 'Without CAA', 'iss-local', 'challenge'), ('prof-proof-persist', 'Proof that stays', 'iss-local', 'challenge'),
-  ('prof-proof-drafts', 'Types of drafts', 'iss-local', 'challenge'), ('prof-proof-choice', 'Proofs and a choice', 'iss-local', 'challenge')
+  ('prof-proof-drafts', 'Types of drafts', 'iss-local', 'challenge'), ('prof-proof-choice', 'Proofs and a choice', 'iss-local', 'challenge'),
+  ('prof-proof-every', 'Every type', 'iss-local', 'challenge')
 ON CONFLICT DO NOTHING;
 INSERT INTO certificate_profiles (id, name, max_ttl_seconds) VALUES ('prof-proof-days', 'Five days', 432000) ON CONFLICT DO NOTHING;
 INSERT INTO certificate_profiles (id, name, issuer_id, acme_auth_mode, requires_approval) VALUES
@@ -23,7 +24,8 @@ INSERT INTO acme_profile_settings (profile_id, settings) VALUES
   ('prof-proof-label', '{"challenge_types":["dns-account-01"]}'), ('prof-proof-heedless', '{"caa":"off"}'),
   ('prof-proof-persist', '{"challenge_types":["dns-persist-01"]}'),
   ('prof-proof-drafts', '{"challenge_types":["dns-persist-01","dns-account-01","http-01"],"preauthorization":true}'),
-  ('prof-proof-choice', '{"selectable_profiles":["prof-proof-days"]}')
+  ('prof-proof-choice', '{"selectable_profiles":["prof-proof-days"]}'),
+  ('prof-proof-every', '{"challenge_types":["http-01","dns-01","tls-alpn-01","dns-account-01","dns-persist-01"]}')
 ON CONFLICT DO NOTHING;
 """
 

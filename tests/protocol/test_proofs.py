@@ -838,7 +838,7 @@ class RealClients(ClientTest):
     seconds = 60
     long = True
 
-    profile = "prof-proof-all"
+    profile = "prof-proof-every"  # they pass by types that they do not know, one of which has no token
 
     @classmethod
     def setUpClass(cls):
