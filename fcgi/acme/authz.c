@@ -59,14 +59,14 @@ static struct text_list issuers_of(struct request *request)
 struct text_list acme_challenge_types(struct request *request, const struct acme_profile *profile,
                                       const char *identifier_type, bool wildcard)
 {
-    const bool has_name = issuers_of(request).count > 0;
     struct text_list types = {0};
 
     for (size_t i = 0; i < challenge_type_count; i++) {
         const struct challenge_type *type = &challenge_types[i];
 
         if (challenge_type_proves(type, identifier_type, wildcard) &&
-            (has_name || !type->persists) && text_list_has(&profile->challenge_types, type->name))
+            text_list_has(&profile->challenge_types, type->name) &&
+            (!type->persists || issuers_of(request).count > 0))
             text_list_add(request, &types, type->name);
     }
     return types;
