@@ -442,15 +442,20 @@ class Rotation(OcspTest):
         leaf = self.leaf
 
         def load():
+            wire = http.client.HTTPConnection("localhost", self.stack.http_port, timeout=60)
             while not stop.is_set():
-                answer = self.post(self.request(leaf, nonce=os.urandom(16)))
+                wire.request("POST", PATH, self.request(leaf, nonce=os.urandom(16)), {"Content-Type": MEDIA})
+                answer = wire.getresponse()
+                body = answer.read()
                 count[0] += 1
                 try:
-                    if ocsp.load_der_ocsp_response(answer.body).certificate_status != GOOD:
-                        bad.append(answer.body)
+                    if ocsp.load_der_ocsp_response(body).certificate_status != GOOD:
+                        bad.append(body)
                 except ValueError:
-                    bad.append((answer.status, answer.body))
+                    bad.append((answer.status, body))
+            wire.close()
         threads = [threading.Thread(target=load) for _ in range(3)]
+        began = time.monotonic()
         for thread in threads:
             thread.start()
         try:
@@ -460,6 +465,7 @@ class Rotation(OcspTest):
             stop.set()
             for thread in threads:
                 thread.join()
+        print(f"# {count[0] / (time.monotonic() - began):.0f} requests a second meanwhile")
         self.assertEqual(bad, [])
         return count[0]
 
