@@ -148,8 +148,9 @@ static const char *outcome_of(const char *path, unsigned world)
 {
     if (world & WORLD_BAD_NONCE)
         return world & WORLD_DECIDED ? "rate_limited" : "bad_nonce";
-    if (text_ends(path, "/new-order") || text_ends(path, "/new-authz") ||
-        text_ends(path, "/new-account"))
+    if (text_ends(path, "/new-order") || text_ends(path, "/new-authz"))
+        return world & WORLD_STALE ? "stale" : "created";
+    if (text_ends(path, "/new-account"))
         return "created";
     if (text_ends(path, "/key-change"))
         return world & WORLD_DECIDED ? "taken" : "changed";

@@ -13,6 +13,7 @@ enum {
     WORLD_DECIDED = 8,    /* the order is valid, the certificate revoked */
     WORLD_BAD_NONCE = 16, /* the database refuses */
     WORLD_OWN_KEY = 32,   /* revoke-cert: jwk, not kid */
+    WORLD_STALE = 64,     /* new-order, new-authz: the profile changes each time it was read */
 };
 
 struct acme_answer {
