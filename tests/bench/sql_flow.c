@@ -253,7 +253,7 @@ void flow_order_end(struct flow *flow, const struct flow_order *order)
     flow_commit(flow, order, certificate);
     account_open(scratch, flow, order->account);
     expect(SEND(scratch, flow, FLOW_CERTIFICATE, TEXT(certificate), TEXT(order->account),
-                nonce(scratch), nonce_expires()),
+                nonce(scratch), nonce_expires(), INTEGER(0)), /* the chain itself */
            FLOW_CERTIFICATE, "certificate_id", certificate);
 }
 
