@@ -4,6 +4,7 @@
 #include "core/auto.h"
 #include "core/id.h"
 #include "core/json.h"
+#include "core/log.h"
 #include "core/memory.h"
 #include "fcgi/acme/acme.h"
 
@@ -193,9 +194,25 @@ static char *register_details(struct request *request, const struct registration
                      (json_int_t)registration->contact.count); /* at most 10 */
     json_set_bool(details, "tos_agreed", registration->agreed);
     json_set_text(details, "eab_kid", eab_kid);
+    if (acme_trust_is_open(request))
+        json_set_bool(details, "open_trust", true);
     if (request->settings->audit_record_ip)
         json_set_text(details, "client_ip", request->remote_addr);
     return json_to_text(request, details);
+}
+
+/* Whoever reaches the directory gets any name (01 section 4.3): whom it lets in is to be seen. */
+static void warn_of_open_trust(struct request *request)
+{
+    const struct acme_request *acme = acme_of(request);
+    struct log_line line;
+
+    log_begin(&line, LOG_WARN, "an account was made under a profile of open trust");
+    log_text(&line, "request_id", request->request_id);
+    log_text(&line, "profile", acme->profile->id);
+    log_text(&line, "account", acme->account.id);
+    log_text(&line, "remote_addr", request->remote_addr);
+    log_end(&line);
 }
 
 /* eab_kid: NULL without a binding. */
@@ -241,6 +258,8 @@ static bool register_answer(struct request *request, struct response *response,
     if (!text_equal(outcome, "created"))
         return acme_account_answer(response, 200);
     acme_of(request)->account.binding = binding;
+    if (acme_trust_is_open(request))
+        warn_of_open_trust(request);
     return acme_account_answer(response, 201);
 }
 

@@ -272,3 +272,12 @@ bool acme_caa_is_wanted(const struct request *request)
     return !profile->trusts_accounts &&
            caa_wanted(settings->acme_caa_mode, profile->caa, &settings->acme_caa_identities);
 }
+
+bool acme_trust_is_open(const struct request *request)
+{
+    const struct acme_profile *profile = acme_of(request)->profile;
+
+    return profile->trusts_accounts && !request->settings->acme_eab_required &&
+           !profile->eab_required && !profile->require_mtls &&
+           profile->policies[0].san_patterns.count == 0; /* its own */
+}

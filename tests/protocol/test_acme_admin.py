@@ -457,6 +457,24 @@ class Support(AdminTest):
         self.assertEqual(self.profile("prof-seen")["failures_24h"], before["failures_24h"])
         self.assertEqual(self.profile("prof-seen-bound")["eab_required"], True)
 
+    def test_accounts_of_open_trust_are_warned_of(self):
+        """Each new one, once, in the log and in its audit row; none where something stands before the names."""
+        def told(account):
+            return [line for line in self.stack.log("acme.log") if line.get("account") == account and "open trust" in line.get("msg", "")]
+
+        def audited(account):
+            return self.stack.value(f"SELECT details->>'open_trust' FROM audit_events WHERE action = 'acme_account_created' AND resource_id = '{account}'")
+        acme = self.client("prof-seen")
+        account = self.id_of(acme.kid)
+        self.stack.wait(lambda: told(account), 60, "the warning")
+        self.client("prof-seen", key=acme.key)
+        others = [self.id_of(self.client(name).kid) for name in ("prof-seen-asked", "prof-seen-named")]
+        line, = told(account)
+        self.assertEqual((line["level"].lower(), line["profile"]), ("warn", "prof-seen"))
+        self.assertEqual(audited(account), "true")
+        for other in others:
+            self.assertEqual((told(other), audited(other)), ([], None), other)
+
     def test_accounts(self):
         acme = self.client("prof-seen", register=False)
         acme.register(contact=["mailto:seen@example.org"])

@@ -43,7 +43,7 @@ class Rows(ProtocolTest):
         self.assertEqual(acme.post(acme.kid, {"status": "deactivated"}).status, 200)
         rows = self.rows(account)
         self.assertRow(rows["acme_account_created"], "acme_account", account, profile_id="prof-test", jwk_thumbprint=first, contact_count=1,
-                       tos_agreed=True, client_ip=...)
+                       tos_agreed=True, client_ip=..., open_trust=True)
         order_id = rows["acme_order_created"][2]
         self.assertRow(rows["acme_order_created"], "acme_order", order_id, account_id=account, profile_id="prof-test",
                        auth_mode="trust_authenticated", identifier_n=1, identifiers=[{"type": "dns", "value": "audit.example.org"}])
