@@ -1,5 +1,6 @@
 /* jobs/acme_finalize.c: orders in processing whose CAA must be looked at again get their job, or
- * end; and orders whose job ended without telling them (01 section 10.3).
+ * the one that they have goes on, or they end; and orders whose job ended without telling them (01
+ * section 10.3).
  *
  * A claim is a lease; who is killed loses it, and the next one looks again. Nothing is signed here:
  * job-processor does that. */
@@ -39,9 +40,10 @@ STATEMENT(acme_finalize_release, "SELECT released FROM acme_finalize_release($1)
 /* $1 batch, $2 audit id. */
 STATEMENT(acme_finalize_sweep, "SELECT swept FROM acme_finalize_sweep($1::integer, $2)");
 
-STATEMENT(acme_finalize_waiting,
-          "SELECT count(*) AS waiting FROM acme_orders WHERE status = 'processing' AND job_id IS "
-          "NULL AND csr_pem IS NOT NULL AND (lease_until IS NULL OR lease_until <= now())");
+STATEMENT(
+    acme_finalize_waiting,
+    "SELECT count(*) AS waiting FROM acme_orders WHERE status = 'processing' AND (job_id IS "
+    "NULL OR caa_due) AND csr_pem IS NOT NULL AND (lease_until IS NULL OR lease_until <= now())");
 
 /* One name of an order whose CAA is looked at. */
 struct look {

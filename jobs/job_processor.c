@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "core/memory.h"
 #include "lifecycle/issue.h"
+#include "net/caa_record.h"
 
 #include "runner.h"
 
@@ -35,6 +36,10 @@ STATEMENT(
     "JOIN issuers i ON i.id = m.issuer_id LEFT JOIN issuing_cas c ON c.issuer_id = i.id "
     "LEFT JOIN acme_orders o ON o.job_id = j.id LEFT JOIN acme_accounts a ON a.account_id = "
     "o.account_id WHERE j.id = $1::text");
+/* $1 job. No row: no order, or its CAA is young enough. */
+STATEMENT(processor_stale, "SELECT order_id, caa FROM acme_finalize_stale($1::text)");
+/* $1 job, $2 who. */
+STATEMENT(processor_caa, "SELECT acme_finalize_first($1::text, $2::text)");
 /* $1 job, $2 who, $3 approval, $4 audit id, $5 $6 notices. */
 STATEMENT(processor_unapproved,
           "SELECT job_unapproved($1::text, $2::text, $3::text, $4::text, $5::text, $6::text)");
@@ -135,12 +140,39 @@ static void say_issued(struct job_run *run, const char *job_id)
     log_end(&line);
 }
 
+/* An approval may take a week, and CAA binds for 8 hours (01 section 11.6): acme-finalize, which
+ * may ask DNS, looks at it first. *ret_waits: the job is not ours any more. */
+static bool leave_to_caa(TALLOC_CTX *ctx, struct job_run *run, const char *job_id,
+                         const char *worker, bool *ret_waits, struct fault *fault)
+{
+    const struct settings *settings = run->settings;
+    struct rows *rows = db_query(ctx, run->db, &processor_stale, fault, TEXT(job_id));
+    struct log_line line;
+
+    if (!rows)
+        return false;
+    *ret_waits = rows->count > 0 && caa_wanted(settings->acme_caa_mode, row_text(rows, 0, "caa"),
+                                               &settings->acme_caa_identities);
+    if (!*ret_waits)
+        return true;
+    if (!db_query(ctx, run->db, &processor_caa, fault, TEXT(job_id), TEXT(worker)))
+        return false;
+    log_begin(&line, LOG_INFO, "CAA is looked at first");
+    log_text(&line, "job", run->entry->name);
+    log_text(&line, "item", job_id);
+    log_text(&line, "order", row_text(rows, 0, "order_id"));
+    log_end(&line);
+    db_wake(run->db, "acme-finalize");
+    return true;
+}
+
 /* *ret_any: there was one. */
 static bool work_one(struct job_run *run, bool *ret_any, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     const char *worker = mem_printf(scratch, "%s@%s", id_new(scratch, "worker"), run->host);
     struct fault why = {0};
+    bool waits = false;
 
     struct rows *rows = db_query(scratch, run->db, &processor_claim, fault,
                                  INTEGER(run->settings->renewal_concurrency), TEXT(worker),
@@ -151,6 +183,10 @@ static bool work_one(struct job_run *run, bool *ret_any, struct fault *fault)
     if (!*ret_any)
         return true;
     const char *job_id = row_text(rows, 0, "job");
+    if (!leave_to_caa(scratch, run, job_id, worker, &waits, fault))
+        return false;
+    if (waits)
+        return true;
     if (issue(scratch, run, job_id, worker, &why)) {
         say_issued(run, job_id);
         return true;

@@ -1197,6 +1197,7 @@ CREATE TABLE acme_orders (
     job_id certctl_id REFERENCES jobs ON DELETE SET NULL,
     csr_sha256 bytea,
     caa_checked_at timestamptz,
+    caa_due boolean NOT NULL DEFAULT false, -- it has its job, which waits for acme-finalize
     claimed_by text,
     lease_until timestamptz,
     finalize_attempts integer NOT NULL DEFAULT 0,

@@ -1,7 +1,12 @@
--- certctl-job-acme-finalize: orders in processing whose CAA must be looked at before their certificate gets a job, and
--- orders whose job ended without telling them (01 section 10.3).
+-- certctl-job-acme-finalize: orders in processing whose CAA must be looked at before their certificate gets a job, or
+-- before a job that waited goes on, and orders whose job ended without telling them (01 section 10.3).
 
--- Takes orders that have no job yet; among accounts they take turns. One row a name whose CAA is due, in the order's
+-- For so long after a look at CAA its job may begin: what is older than 8 hours by then is looked at with the rest.
+CREATE OR REPLACE FUNCTION acme_finalize_margin() RETURNS interval LANGUAGE sql IMMUTABLE AS $$
+    SELECT interval '10 minutes'
+$$;
+
+-- Takes orders that have no job yet, or one that waits for this; among accounts they take turns. One row a name whose CAA is due, in the order's
 -- own order; a row without authz_id: none is any more.
 CREATE OR REPLACE FUNCTION acme_finalize_claim(p_most integer, p_lease interval, p_by text)
   RETURNS TABLE (order_id text, attempts integer, authz_id text, value text, wildcard boolean, method text,
@@ -16,13 +21,13 @@ BEGIN
       FROM (SELECT o.order_id AS id, o.created_at,
                    row_number() OVER (PARTITION BY o.account_id ORDER BY o.created_at, o.order_id) AS turn
               FROM acme_orders o
-             WHERE o.status = 'processing' AND o.job_id IS NULL AND o.csr_pem IS NOT NULL
+             WHERE o.status = 'processing' AND (o.job_id IS NULL OR o.caa_due) AND o.csr_pem IS NOT NULL
                AND (o.lease_until IS NULL OR o.lease_until <= now())) due
      ORDER BY due.turn, due.created_at, due.id
   LOOP
     EXIT WHEN cardinality(taken) >= p_most;
     PERFORM 1 FROM acme_orders o
-      WHERE o.order_id = candidate.id AND o.status = 'processing' AND o.job_id IS NULL
+      WHERE o.order_id = candidate.id AND o.status = 'processing' AND (o.job_id IS NULL OR o.caa_due)
         AND (o.lease_until IS NULL OR o.lease_until <= now())
         FOR UPDATE SKIP LOCKED;
     CONTINUE WHEN NOT FOUND;
@@ -42,7 +47,7 @@ BEGIN
         JOIN acme_authorizations z ON z.authz_id = oa.authz_id
         LEFT JOIN LATERAL (SELECT x.type, x.account_url FROM acme_challenges x
                             WHERE x.authz_id = z.authz_id AND x.status = 'valid' LIMIT 1) c ON true
-       WHERE oa.order_id = o.order_id AND NOT acme_caa_fresh(z.identifier, z.caa_checked_at, '0')) name ON true
+       WHERE oa.order_id = o.order_id AND NOT acme_caa_fresh(z.identifier, z.caa_checked_at, acme_finalize_margin())) name ON true
    WHERE o.order_id = ANY (taken)
    ORDER BY o.order_id, name.position;
 END $$;
@@ -52,19 +57,52 @@ CREATE OR REPLACE FUNCTION acme_finalize_release(p_by text, OUT released integer
 BEGIN
   UPDATE acme_orders o
      SET claimed_by = NULL, lease_until = NULL, finalize_attempts = greatest(0, o.finalize_attempts - 1)
-   WHERE o.claimed_by = p_by AND o.status = 'processing' AND o.job_id IS NULL;
+   WHERE o.claimed_by = p_by AND o.status = 'processing' AND (o.job_id IS NULL OR o.caa_due);
   GET DIAGNOSTICS released = ROW_COUNT;
 END $$;
 
--- An order ends without a certificate and without a job. Locked by the caller.
+-- The orders of a job whose CAA is too old to sign by: it waited for an approval, or to be tried again. Which of them
+-- want CAA is for C to say.
+CREATE OR REPLACE FUNCTION acme_finalize_stale(p_job text) RETURNS TABLE (order_id text, caa text) LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN QUERY
+  SELECT o.order_id::text, s.settings->>'caa'
+    FROM acme_orders o LEFT JOIN acme_profile_settings s ON s.profile_id = o.profile_id
+   WHERE o.job_id = p_job AND o.status = 'processing' AND o.auth_mode = 'challenge'
+     AND NOT coalesce(o.caa_checked_at > now() - acme_finalize_margin(), false)
+     AND EXISTS (SELECT 1 FROM acme_order_authorizations oa JOIN acme_authorizations z ON z.authz_id = oa.authz_id
+                  WHERE oa.order_id = o.order_id AND NOT acme_caa_fresh(z.identifier, z.caa_checked_at, '0'));
+END $$;
+
+-- A claimed job waits for acme-finalize to look at the CAA of its order, as if it had not been tried; after five minutes it
+-- asks again, should nobody have looked. false: it is not the worker's any more.
+CREATE OR REPLACE FUNCTION acme_finalize_first(p_job text, p_by text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM 1 FROM acme_orders o WHERE o.job_id = p_job FOR UPDATE;
+  UPDATE jobs j
+     SET status = 'Pending', attempts = j.attempts - 1, scheduled_at = now() + interval '5 minutes', claimed_by = NULL, lease_until = NULL
+   WHERE j.id = p_job AND j.status = 'Running' AND j.claimed_by = p_by;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  UPDATE acme_orders o SET caa_due = true, finalize_attempts = 0, claimed_by = NULL, lease_until = NULL, updated_at = now()
+   WHERE o.job_id = p_job AND o.status = 'processing' AND NOT o.caa_due;
+  RETURN true;
+END $$;
+
+-- An order ends without a certificate, and its job, where it has one, with it. Locked by the caller.
 CREATE OR REPLACE FUNCTION acme_finalize_refused(o acme_orders, p_error jsonb, p_audit text) RETURNS void
   LANGUAGE plpgsql AS $$
 BEGIN
   UPDATE managed_certificates m SET status = 'Failed'
    WHERE m.name = 'acme-' || o.order_id AND m.status = 'Pending';
   UPDATE acme_orders w
-     SET status = 'invalid', error = p_error, claimed_by = NULL, lease_until = NULL, updated_at = now()
+     SET status = 'invalid', error = p_error, caa_due = false, claimed_by = NULL, lease_until = NULL, updated_at = now()
    WHERE w.order_id = o.order_id;
+  UPDATE jobs j
+     SET status = 'Cancelled', failure_class = 'cancelled', last_error = p_error->>'detail', completed_at = now(),
+         next_attempt_at = NULL, claimed_by = NULL, lease_until = NULL
+   WHERE j.id = o.job_id AND j.completed_at IS NULL;
   INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, details)
   VALUES (p_audit, 'acme-system:finalize', 'System', 'acme_order_failed', 'acme_order', o.order_id,
           jsonb_build_object('type', p_error->>'type', 'detail', p_error->>'detail'));
@@ -87,7 +125,7 @@ DECLARE
   gated boolean;
 BEGIN
   SELECT * INTO o FROM acme_orders w
-   WHERE w.order_id = p_order AND w.status = 'processing' AND w.job_id IS NULL AND w.claimed_by = p_by FOR UPDATE;
+   WHERE w.order_id = p_order AND w.status = 'processing' AND (w.job_id IS NULL OR w.caa_due) AND w.claimed_by = p_by FOR UPDATE;
   IF NOT FOUND THEN
     outcome := 'lost';
     RETURN;
@@ -104,6 +142,14 @@ BEGIN
   IF p_error IS NOT NULL THEN
     PERFORM acme_finalize_refused(o, p_error, p_audit);
     outcome := 'refused';
+    RETURN;
+  END IF;
+  IF o.job_id IS NOT NULL THEN
+    UPDATE jobs j SET scheduled_at = now() WHERE j.id = o.job_id AND j.status = 'Pending';
+    UPDATE acme_orders w
+       SET caa_due = false, caa_checked_at = now(), claimed_by = NULL, lease_until = NULL, updated_at = now()
+     WHERE w.order_id = p_order;
+    outcome := 'queued';
     RETURN;
   END IF;
   SELECT * INTO m FROM managed_certificates c WHERE c.name = 'acme-' || p_order AND c.status = 'Pending';

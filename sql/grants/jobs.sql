@@ -20,7 +20,7 @@ GRANT EXECUTE ON FUNCTION acme_challenge_claim, acme_challenge_release, acme_cha
   TO certctl_jobs;
 -- acme-finalize; what it makes is for job-processor.
 GRANT EXECUTE ON FUNCTION acme_finalize_claim, acme_finalize_release, acme_finalize_refused, acme_finalize_result,
-  acme_finalize_sweep, acme_caa_fresh TO certctl_jobs;
+  acme_finalize_sweep, acme_finalize_margin, acme_finalize_stale, acme_finalize_first, acme_caa_fresh TO certctl_jobs;
 -- acme-gc.
 GRANT SELECT, INSERT, UPDATE, DELETE ON acme_nonce_keys TO certctl_jobs;
 GRANT DELETE ON acme_orders, acme_authorizations TO certctl_jobs;

@@ -92,6 +92,24 @@ class ProofTest(ChallengeTest):
         self.stack.sql(f"UPDATE acme_authorizations SET caa_checked_at = now() - interval '8 hours' WHERE authz_id = '{authz}'")
         return ready, order.headers["Location"], csr(ec.generate_private_key(ec.SECP256R1()), names)
 
+    def approved_late(self, acme, name, hours):
+        """An order that somebody approves so long after CAA was looked at: its URL, and how many questions came before."""
+        order = acme.order(name)
+        self.by_dns(acme, order.json)
+        url = order.headers["Location"]
+        ready = self.settled(acme, url, seconds=60)
+        answer = acme.finalize(ready, csr(ec.generate_private_key(ec.SECP256R1()), [name]))
+        self.assertEqual((answer.json["status"], answer.headers["Retry-After"]), ("processing", "60"), answer)
+        self.stack.sql(f"UPDATE acme_authorizations SET caa_checked_at = now() - interval '{hours} hours' WHERE identifier->>'value' = '{name}'")
+        return url, len(self.names.asked)
+
+    def approve(self, *urls):
+        listed = "', '".join(url.rsplit("/", 1)[1] for url in urls)
+        settled = self.stack.sql("SELECT approval_settle(a, 'approved', 'somebody', NULL, NULL) FROM issuance_approval_requests a JOIN acme_orders o "
+                                 f"ON o.job_id = a.job_id WHERE o.order_id IN ('{listed}')")
+        self.assertEqual(settled, [["t"]] * len(urls))
+        self.time_passes()
+
     def of_order(self, order, what):
         return self.stack.value(what.format(order["finalize"].split("/")[-2]))
 
@@ -490,6 +508,20 @@ class Killed(ProofTest):
         self.one_of_all(url)
         self.assertEqual(self.stack.value(f"SELECT job_id IS NOT NULL FROM acme_orders WHERE order_id = '{order}'"), "t")
 
+    def test_while_caa_is_asked_for_after_an_approval(self):
+        acme = self.client("prof-proof-gated")
+        url, _ = self.approved_late(acme, "killed-late.test", 9)
+        self.names.caa["killed-late.test"], asked, speaks = self.mute_once()
+        self.approve(url)
+        self.assertTrue(asked.wait(60))
+        self.stack.kill("certctl-job-acme-finalize")
+        self.stack.kill("certctl-job-job-processor")
+        speaks.set()
+        self.assertEqual(acme.post(url).json["status"], "processing")
+        self.time_passes()
+        self.assertEqual(self.settled(acme, url, seconds=60)["status"], "valid")
+        self.one_of_all(url)
+
     def test_the_responder_while_it_leaves_the_order(self):
         """Before and after the commit of issuance_park; the client tries again."""
         acme = self.client()
@@ -784,6 +816,31 @@ class Caa(ProofTest):
         leaf = x509.load_pem_x509_certificate(acme.post(done["certificate"]).body)
         self.assertLessEqual((leaf.not_valid_after - leaf.not_valid_before).total_seconds(), 432000 + 3600)
         self.assertEqual(self.of_order(done, "SELECT m.certificate_profile_id FROM managed_certificates m WHERE m.name = 'acme-{}'"), "prof-proof-days")
+
+    def test_an_approval_that_comes_late(self):
+        """It may take a week: what was looked at more than 8 hours ago is looked at before the job goes on, and may end it."""
+        acme = self.client("prof-proof-gated")
+        names = {"late.fresh.test": 9, "gone-late.fresh.test": 9, "soon.fresh.test": 7}
+        urls, asked = {}, len(self.names.asked)
+        for name, hours in names.items():
+            urls[name], asked = self.approved_late(acme, name, hours)
+        self.names.caa["gone-late.fresh.test"] = [(0, "issue", ";")]
+        self.addCleanup(self.names.caa.pop, "gone-late.fresh.test")
+        self.approve(*urls.values())
+        done = {name: self.settled(acme, url, seconds=90) for name, url in urls.items()}
+        self.assertEqual([done[name]["status"] for name in names], ["valid", "invalid", "valid"], done)
+        self.assertEqual({name for name, kind in self.names.asked[asked:] if kind == targets.CAA} & set(names), {"late.fresh.test", "gone-late.fresh.test"})
+        gone = done["gone-late.fresh.test"]
+        self.assertEqual((gone["error"]["type"], gone["error"]["status"]), (PREFIX + "caa", 403), gone)
+        rows = ("SELECT j.status, j.completed_at IS NOT NULL, m.status, (SELECT count(*) FROM certificate_versions v WHERE v.certificate_id = m.id), "
+                "o.caa_due, (SELECT count(*) FROM audit_events e WHERE e.resource_id = o.order_id AND e.action IN ('acme_order_finalized', 'acme_order_failed')) "
+                "FROM acme_orders o JOIN jobs j ON j.id = o.job_id JOIN managed_certificates m ON m.id = j.certificate_id WHERE o.order_id = '{}'")
+        for name, wanted in zip(names, (["Completed", "t", "Active", "1", "f", "1"], ["Cancelled", "t", "Failed", "0", "f", "1"],
+                                        ["Completed", "t", "Active", "1", "f", "1"])):
+            self.assertEqual(self.stack.sql(rows.format(urls[name].rsplit("/", 1)[1])), [wanted], name)
+        # Whoever took the job up a second time tried it once.
+        self.assertEqual(self.of_order(done["late.fresh.test"], "SELECT j.attempts FROM jobs j JOIN acme_orders o ON o.job_id = j.id "
+                                       "WHERE o.order_id = '{}'"), "1")
 
     def test_a_name_that_is_forbidden_meanwhile(self):
         acme = self.client()
