@@ -1213,7 +1213,8 @@ CREATE INDEX acme_orders_open ON acme_orders (account_id, expires_at)
     WHERE status IN ('pending', 'ready', 'processing');
 -- For acme-finalize: few at any time, and no column that its claims write.
 CREATE INDEX acme_orders_processing ON acme_orders (created_at, order_id) WHERE status = 'processing';
-CREATE INDEX acme_orders_expiry ON acme_orders (expires_at);
+-- The newest for operators, the oldest for acme-gc: an order is older than its expiry.
+CREATE INDEX acme_orders_created ON acme_orders (created_at);
 CREATE INDEX acme_orders_unissued ON acme_orders (expires_at)
     WHERE certificate_id IS NULL AND status IN ('valid', 'invalid');
 CREATE INDEX acme_orders_cert ON acme_orders (certificate_id) WHERE certificate_id IS NOT NULL;

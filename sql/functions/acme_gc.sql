@@ -70,7 +70,8 @@ DECLARE
 BEGIN
   IF p_issued THEN
     due := ARRAY(SELECT o.order_id::text FROM acme_orders o JOIN managed_certificates m ON m.id = o.certificate_id
-                  WHERE o.expires_at < now() - p_retention AND o.status IN ('valid', 'invalid')
+                  WHERE o.created_at < now() - p_retention AND o.expires_at < now() - p_retention
+                    AND o.status IN ('valid', 'invalid')
                     AND m.expires_at < now() - interval '30 days' LIMIT p_batch);
   ELSE
     due := ARRAY(SELECT o.order_id::text FROM acme_orders o

@@ -83,4 +83,4 @@ SELECT p.id::text AS id, p.name::text AS name, p.enabled, p.acme_auth_mode::text
   LEFT JOIN (SELECT t.profile_id, count(*) AS active FROM acme_orders t
               WHERE t.status IN ('pending', 'ready', 'processing') AND t.expires_at > now() GROUP BY 1) o ON o.profile_id = p.id
   LEFT JOIN (SELECT t.profile_id, count(*) AS failed FROM acme_orders t
-              WHERE t.status = 'invalid' AND t.updated_at > now() - interval '24 hours' GROUP BY 1) f ON f.profile_id = p.id;
+              WHERE t.status = 'invalid' AND t.certificate_id IS NULL AND t.updated_at > now() - interval '24 hours' GROUP BY 1) f ON f.profile_id = p.id;

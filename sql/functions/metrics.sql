@@ -60,9 +60,16 @@ BEGIN
       'notification_dead_total', m.notification_dead,
       'uptime_seconds', coalesce(extract(epoch FROM now() - m.started_at), 0))) i
   UNION ALL
-  SELECT 'certctl_acme_orders', metric_label('status', s.status), count(o.order_id)::double precision
+  -- An order with a certificate is valid. Three parts, of which each has an index of its own.
+  SELECT 'certctl_acme_orders', metric_label('status', s.status), coalesce(sum(c.orders), 0)::double precision
     FROM unnest(ARRAY['pending', 'ready', 'processing', 'valid', 'invalid']) s (status)
-    LEFT JOIN acme_orders o ON o.status::text = s.status GROUP BY s.status
+    LEFT JOIN (SELECT o.status::text, count(*) FROM acme_orders o WHERE o.status IN ('pending', 'ready', 'processing') GROUP BY 1
+               UNION ALL
+               SELECT o.status::text, count(*) FROM acme_orders o
+                WHERE o.certificate_id IS NULL AND o.status IN ('valid', 'invalid') GROUP BY 1
+               UNION ALL
+               SELECT 'valid', count(*) FROM acme_orders o WHERE o.certificate_id IS NOT NULL) c (status, orders)
+      ON c.status = s.status GROUP BY s.status
   UNION ALL
   SELECT unnest(ARRAY['certctl_acme_challenges_processing', 'certctl_acme_challenge_queue_age_seconds']), '',
          unnest(ARRAY[count(*), coalesce(greatest(extract(epoch FROM now() - min(c.next_attempt_at)), 0), 0)])::double precision

@@ -457,6 +457,28 @@ class Support(AdminTest):
         self.assertEqual(self.profile("prof-seen")["failures_24h"], before["failures_24h"])
         self.assertEqual(self.profile("prof-seen-bound")["eab_required"], True)
 
+    def test_what_orders_are_found_by(self):
+        """As our sessions plan, beside 3000 orders that are not kept: the newest of all accounts by an index, none by reading the table."""
+        account = self.id_of(self.client("prof-seen").kid)
+        many = (f"INSERT INTO acme_orders (order_id, account_id, identifiers, status, expires_at, profile_id, created_at) "
+                f"SELECT 'plan-' || i, '{account}', '[]', CASE WHEN i % 3 = 0 THEN 'invalid' ELSE 'ready' END::acme_order_status, "
+                "now() + i * interval '1 minute', 'prof-seen', now() - interval '1 day' + i * interval '1 minute' FROM generate_series(1, 3000) i")
+
+        def plan(statement):
+            shown = self.stack.sql(f"BEGIN; {many}; ANALYZE acme_orders; SET LOCAL enable_seqscan = off; EXPLAIN {statement}; ROLLBACK")
+            return " ".join(row[0] for row in shown)
+        newest = plan("SELECT v.id, v.created_at FROM api_acme_orders v ORDER BY v.created_at DESC, v.id DESC LIMIT 51")
+        self.assertIn("Index Scan Backward using acme_orders_created", newest)
+        for statement, index in (
+                ("SELECT count(*) FROM acme_orders WHERE certificate_id IS NOT NULL", "acme_orders_cert"),
+                ("SELECT status, count(*) FROM acme_orders WHERE certificate_id IS NULL AND status IN ('valid', 'invalid') GROUP BY 1",
+                 "acme_orders_unissued"),
+                ("SELECT order_id FROM acme_orders WHERE status IN ('pending', 'ready') AND expires_at < now() ORDER BY expires_at LIMIT 5000 "
+                 "FOR UPDATE SKIP LOCKED", "acme_orders_open")):
+            shown = plan(statement)
+            self.assertIn(index, shown)
+            self.assertNotIn("Seq Scan", shown)
+
     def test_accounts_of_open_trust_are_warned_of(self):
         """Each new one, once, in the log and in its audit row; none where something stands before the names."""
         def told(account):

@@ -107,7 +107,7 @@ class Collected(test_challenge.Success.__base__):
             certificates[name] = done.json["certificate"].rsplit("/", 1)[1]
         order_ids = {name: settled[name]["finalize"].split("/")[-2] for name in names}
         listed = "', '".join(order_ids.values())
-        self.stack.sql(f"UPDATE acme_orders SET expires_at = now() - interval '91 days' WHERE order_id IN ('{listed}')")
+        self.stack.sql(f"UPDATE acme_orders SET created_at = now() - interval '92 days', expires_at = now() - interval '91 days' WHERE order_id IN ('{listed}')")
         self.stack.sql(f"UPDATE acme_orders SET status = 'invalid' WHERE order_id = '{order_ids['gone.good.test']}'")
         self.stack.sql("UPDATE acme_authorizations SET expires_at = now() - interval '90 days' WHERE identifier->>'value' = 'gone.good.test'")
         self.stack.sql("UPDATE managed_certificates SET expires_at = now() - interval '31 days' "

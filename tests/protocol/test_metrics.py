@@ -132,6 +132,21 @@ class Metrics(ApiTest):
                 "AND NOT coalesce((s.settings->>'require_mtls')::boolean, false)"
         self.stack.wait(lambda: self.value("certctl_acme_open_trust_profiles") == float(self.stack.value(count)), what="open profiles are counted")
 
+    def test_orders_by_status(self):
+        acme = self.client()
+        acme.obtain("by-status.example.org")
+        acme.order("by-status-open.example.org")
+        self.stack.sql(f"UPDATE acme_orders SET status = 'invalid' WHERE order_id = '{acme.order('by-status-bad.example.org').json['finalize'].split('/')[-2]}'")
+
+        def rows():
+            return {f'status="{status}"': float(count) for status, count in self.stack.sql("SELECT status, count(*) FROM acme_orders GROUP BY 1")}
+
+        def shown():
+            return {labels: value for (name, labels), value in self.read()[1].items() if name == "certctl_acme_orders" and value}
+        self.stack.wait(lambda: shown() == rows(), 60, "gauges are the rows")
+        self.assertEqual(set(rows()) & {f'status="{status}"' for status in ("ready", "valid", "invalid")},
+                         {f'status="{status}"' for status in ("ready", "valid", "invalid")})
+
     def test_json(self):
         body = self.good("/metrics")
         self.assertEqual(list(body), ["gauge", "counter", "uptime"])
