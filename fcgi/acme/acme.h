@@ -133,7 +133,8 @@ bool acme_mtls_check(const struct request *request, struct fault *fault);
 /* The policy of the profile that new-order names; NULL: the directory's own (01 section 9.4).
  * ACME_INVALID_PROFILE. */
 bool acme_policy_select(const struct request *request, const char *id, struct fault *fault);
-/* Whether accounts are trusted here and anybody may have one for any name (01 section 4.3). */
+/* Whether accounts are trusted here and anybody may have one, for any name: as acme_names_bounded
+ * says it for the gauge (01 section 4.3). */
 bool acme_trust_is_open(const struct request *request);
 /* Whether CAA must let us issue what is ordered here by challenge (01 section 11.6). */
 bool acme_caa_is_wanted(const struct request *request);

@@ -277,7 +277,11 @@ bool acme_trust_is_open(const struct request *request)
 {
     const struct acme_profile *profile = acme_of(request)->profile;
 
-    return profile->trusts_accounts && !request->settings->acme_eab_required &&
-           !profile->eab_required && !profile->require_mtls &&
-           profile->policies[0].san_patterns.count == 0; /* its own */
+    if (!profile->trusts_accounts || request->settings->acme_eab_required ||
+        profile->eab_required || profile->require_mtls)
+        return false;
+    for (size_t i = 0; i < profile->policy_count; i++)
+        if (profile->policies[i].enabled && profile->policies[i].san_patterns.count == 0)
+            return true;
+    return false;
 }

@@ -425,9 +425,10 @@ class Support(AdminTest):
             INSERT INTO certificate_profiles (id, name, issuer_id, acme_auth_mode, required_san_patterns) VALUES
               ('prof-seen', 'Seen', 'iss-local', 'trust_authenticated', '[]'), ('prof-seen-asked', 'Seen, challenged', 'iss-local', 'challenge', '[]'),
               ('prof-seen-bound', 'Seen, bound', NULL, 'trust_authenticated', '[]'), ('prof-seen-tls', 'Seen, mTLS', 'iss-local', 'trust_authenticated', '[]'),
-              ('prof-seen-named', 'Seen, named', 'iss-local', 'trust_authenticated', '["x"]') ON CONFLICT DO NOTHING;
+              ('prof-seen-named', 'Seen, named', 'iss-local', 'trust_authenticated', '["x"]'),
+              ('prof-seen-choice', 'Seen, named but for a choice', 'iss-local', 'trust_authenticated', '["x"]') ON CONFLICT DO NOTHING;
             INSERT INTO acme_profile_settings (profile_id, settings) VALUES ('prof-seen-bound', '{"eab_required":true}'),
-              ('prof-seen-tls', '{"require_mtls":true}') ON CONFLICT DO NOTHING;""")
+              ('prof-seen-tls', '{"require_mtls":true}'), ('prof-seen-choice', '{"selectable_profiles":["prof-seen"]}') ON CONFLICT DO NOTHING;""")
 
     @staticmethod
     def id_of(url):
@@ -440,7 +441,8 @@ class Support(AdminTest):
         shown = self.good("/admin/acme/profiles")
         self.assertEqual(shown["total"], len(shown["data"]))
         self.assertEqual({row["id"]: row["open_trust"] for row in shown["data"] if row["id"].startswith("prof-seen")},
-                         {"prof-seen": True, "prof-seen-asked": False, "prof-seen-bound": False, "prof-seen-tls": False, "prof-seen-named": False})
+                         {"prof-seen": True, "prof-seen-asked": False, "prof-seen-bound": False, "prof-seen-tls": False, "prof-seen-named": False,
+                          "prof-seen-choice": True})
         before = self.profile("prof-seen")
         self.assertEqual((before["auth_mode"], before["issuer_id"], before["eab_required"], before["require_mtls"], before["enabled"]),
                          ("trust_authenticated", "iss-local", False, False, True))
@@ -490,6 +492,9 @@ class Support(AdminTest):
         account = self.id_of(acme.kid)
         self.stack.wait(lambda: told(account), 60, "the warning")
         self.client("prof-seen", key=acme.key)
+        chosen = self.id_of(self.client("prof-seen-choice").kid)  # named, but an order may select what is not
+        self.stack.wait(lambda: told(chosen), 60, "the warning")
+        self.assertEqual(audited(chosen), "true")
         others = [self.id_of(self.client(name).kid) for name in ("prof-seen-asked", "prof-seen-named")]
         line, = told(account)
         self.assertEqual((line["level"].lower(), line["profile"]), ("warn", "prof-seen"))
