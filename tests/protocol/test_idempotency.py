@@ -1,9 +1,17 @@
 """Idempotency-Key on POSTs of the REST API: one effect, one answer, whoever races or dies (05 section 2.10)."""
+import json
 import os
+import re
 import signal
 import threading
+import unittest
 import uuid
 
+import yaml
+
+from stack import TOP
+from test_approvals import ApprovalTest
+from test_intermediates import ApiTest
 from test_revocation_api import RevokeTest
 
 
@@ -222,3 +230,110 @@ class Once(RevokeTest):
         self.assertEqual(answers[-1].status, 201, answers[-1])
         self.assertNotIn("Idempotency-Replayed", answers[-1].headers)
         self.assertEqual(self.count(name), "1")
+
+
+class OnceApproval(ApprovalTest):
+    """Decisions under a key: the second is the first one's answer, whatever has become of it since."""
+
+    seconds = 6
+
+    def twice(self, path, body, other, key=None):
+        """The answers of a decision and of its repeat; another body under the same key is refused."""
+        once = f"k-{uuid.uuid4()}"
+        first = self.call("POST", path, key=key, body=body, **{"Idempotency-Key": once})
+        self.assertEqual(first.status, 200, first)
+        again = self.call("POST", path, key=key, body=body, **{"Idempotency-Key": once})
+        self.assertEqual((again.status, again.body, again.headers.get("Idempotency-Replayed")), (200, first.body, "true"))
+        self.assertNotIn("Idempotency-Replayed", first.headers)
+        self.assertRefused(self.call("POST", path, key=key, body=other, **{"Idempotency-Key": once}), 422, "Idempotency-Key was used for another request")
+        return first
+
+    def test_approved_once(self):
+        waiting = self.wait_for_approval()
+        first = self.twice(f"/approvals/{waiting.approval}/approve", {"note": "good"}, {"note": "better"})
+        self.assertEqual(first.json, {"id": waiting.approval, "decided_by": self.actor(), "action": "approved"})
+        self.is_issued(waiting)
+        self.assertEqual(self.audits(waiting.approval).count("approval_approved"), 1)
+        # Without the key it is another decision.
+        self.assertEqual(self.decide(waiting.approval, "reject").status, 409)
+
+    def test_rejected_once(self):
+        waiting = self.wait_for_approval()
+        self.twice(f"/approvals/{waiting.approval}/reject", {"note": "no"}, {"note": "never"})
+        self.ends(waiting, "invalid")
+        self.nothing_was_issued(waiting)
+        self.assertEqual(self.audits(waiting.approval).count("approval_rejected"), 1)
+
+    def test_by_its_job(self):
+        waiting = self.wait_for_approval()
+        first = self.twice(f"/jobs/{waiting.job}/approve", {"note": "good"}, {})
+        self.assertEqual(first.json, {"status": "job_approved"})
+        self.is_issued(waiting)
+        other = self.wait_for_approval()
+        first = self.twice(f"/jobs/{other.job}/reject", {}, {"note": "x"})
+        self.assertEqual(first.json, {"status": "job_rejected"})
+        self.ends(other, "invalid")
+
+
+class OnceCa(ApiTest):
+    """The verbs of CAs: asked once, ended once; a repeated retirement is no confirmation."""
+
+    seconds = 8
+    mode = "local"
+    keys = {}
+
+    def twice(self, path, body, other, status=200):
+        once = f"k-{uuid.uuid4()}"
+
+        def send(what):
+            return self.raw("POST", "/api/v1" + path, json.dumps(what), {"Authorization": f"Bearer {self.key()}", "Content-Type": "application/json",
+                                                                        "Idempotency-Key": once})
+        first = send(body)
+        self.assertEqual(first.status, status, first)
+        again = send(body)
+        self.assertEqual((again.status, again.body, again.headers.get("Idempotency-Replayed")), (status, first.body, "true"))
+        self.assertRefused(send(other), 422, "Idempotency-Key was used for another request")
+        return first.json
+
+    def requests(self, body):
+        return self.stack.value(f"SELECT count(*) FROM ca_requests WHERE body @> '{json.dumps(body)}'")
+
+    def events(self, action, ca):
+        return self.stack.value(f"SELECT count(*) FROM audit_events WHERE action = '{action}' AND resource_id = '{ca}'")
+
+    def test_asked_and_ended_once(self):
+        parent = self.stack.value("SELECT id FROM ca_instances WHERE issuer_id = 'iss-local' AND path_len = 1")
+        name = f"Once {uuid.uuid4()}"
+        body = {"name": name, "parent_ca_id": parent, "subject": {"common_name": name}}
+        request = self.twice(self.path(), body, {**body, "ttl_days": 9}, 202)["request_id"]
+        self.assertEqual(self.requests({"name": name}), "1")
+        self.admin("approve", request, "--yes")
+        ca = self.ended(request)["intermediate_ca_id"]
+        renewal = self.twice(f"/intermediates/{ca}/renew", {"rekey": True, "ttl_days": 300}, {"rekey": True, "ttl_days": 301}, 202)["request_id"]
+        self.assertEqual(self.requests({"ca_id": ca}), "1")
+        self.admin("refuse", renewal)
+        self.twice(f"/intermediates/{ca}/retire", {"note": "old"}, {"confirm": True})
+        self.assertEqual(self.state_of(ca), ["retiring", "retiring"])
+        self.assertEqual(self.events("intermediate_ca_retiring", ca), "1")
+        self.twice(f"/intermediates/{ca}/revoke", {"reason": "superseded"}, {"reason": "keyCompromise"})
+        self.assertEqual((self.state_of(ca), self.events("intermediate_ca_revoked", ca)), (["retired", "retired"], "1"))
+        self.assertEqual(self.stack.value(f"SELECT reason FROM certificate_revocations r JOIN intermediate_cas m ON m.serial_number = r.serial_number "
+                                          f"WHERE m.id = '{ca}'"), "superseded")
+
+
+class Document(unittest.TestCase):
+
+    def test_each_post_takes_a_key(self):
+        """What api_once serves is what doc/openapi.yaml says: every POST and nothing else, with its two refusals."""
+        with open(os.path.join(TOP, "fcgi", "api", "routes.def"), encoding="utf-8") as source:
+            routes = re.findall(r'^ROUTE\(([^,]*), "([^"]*)"', source.read(), re.M)
+        with open(os.path.join(TOP, "doc", "openapi.yaml"), encoding="utf-8") as source:
+            paths = yaml.safe_load(source)["paths"]
+        self.assertGreater(len(routes), 40)
+        for method, path in routes:
+            with self.subTest(method=method, path=path):
+                operation = paths[path][method.lower()]
+                named = [one.get("$ref") for one in operation.get("parameters", []) + paths[path].get("parameters", [])]
+                self.assertEqual("#/components/parameters/idempotencyKey" in named, method == "POST")
+                if method == "POST":
+                    self.assertLessEqual({"409", "422"}, set(operation["responses"]))
