@@ -44,6 +44,7 @@ void backup_statements_add(struct db *db)
 {
     db_statements_add(db, &statements_here[FACTS], 1);
     restore_statements_add(db);
+    verify_statements_add(db);
 }
 
 struct create {
@@ -377,109 +378,18 @@ struct set_reader *backup_open(TALLOC_CTX *ctx, const char *path, const char *pa
     return sealed ? set_reader_new(ctx, sealed, fault) : NULL;
 }
 
-static void print_head(TALLOC_CTX *ctx, const json_t *head)
-{
-    (void)printf(
-        "back-up\t%s\ntaken\t%s\nnode\t%s\ncertctl\t%s\nschema\t%lld\n",
-        text_quote(ctx, json_text_at(head, "id")), text_quote(ctx, json_text_at(head, "taken_at")),
-        text_quote(ctx, json_text_at(head, "node")), text_quote(ctx, json_text_at(head, "certctl")),
-        (long long)json_integer_value(json_object_get(head, "schema")));
-}
-
-static void print_manifest(TALLOC_CTX *ctx, const json_t *manifest, const struct text_list *paths)
-{
-    static const char *const counts[] = {"certificates", "revocations", "events"};
-    const json_t *entries = json_object_get(manifest, "entries");
-    const json_t *cas = json_object_get(manifest, "cas");
-
-    for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
-        (void)printf("%s\t%lld\n", counts[i],
-                     (long long)json_integer_value(json_object_get(manifest, counts[i])));
-    for (size_t i = 0; i < json_array_size(cas); i++) {
-        const json_t *ca = json_array_get(cas, i);
-        const char *key = json_text_at(ca, "key_ref");
-        (void)printf("ca\t%s\t%s%s\n", text_quote(ctx, json_text_at(ca, "id")),
-                     text_quote(ctx, key),
-                     key && text_starts(key, "pkcs11:") ? "\tin a token, not in this file" : "");
-    }
-    for (size_t i = 0; i < json_array_size(entries); i++) {
-        const json_t *entry = json_array_get(entries, i);
-        (void)printf("file\t%s\t%lld\t%s\t%s\n", json_text_at(entry, "name"),
-                     (long long)json_integer_value(json_object_get(entry, "size")),
-                     json_text_at(entry, "sha256"),
-                     i < paths->count ? text_quote(ctx, paths->items[i]) : "");
-    }
-}
-
-/* The whole of it, so that what is listed is also what would come back. */
-static bool read_through(TALLOC_CTX *ctx, struct set_reader *set, struct text_list *paths,
-                         struct fault *fault)
-{
-    struct set_entry entry;
-    struct bytes part;
-    bool more = true;
-
-    for (;;) {
-        if (!set_next(set, &entry, &more, fault))
-            return false;
-        if (!more)
-            return true;
-        text_list_add(ctx, paths, entry.path ? entry.path : "");
-        do
-            if (!set_read(set, &part, fault))
-                return false;
-        while (part.size > 0);
-    }
-}
-
-static bool read_options(int argc, char **argv, const char **ret_passphrase_file,
-                         const char **ret_file)
-{
-    static const struct option options[] = {
-        {"passphrase-file", required_argument, NULL, 'p'},
-        {NULL,              0,                 NULL, 0  },
-    };
-    int found;
-
-    while ((found = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (found != 'p')
-            return false;
-        *ret_passphrase_file = optarg;
-    }
-    *ret_file = optind < argc ? argv[optind] : NULL;
-    return optind + 1 == argc;
-}
-
-static int verify_verb(struct admin *admin, int argc, char **argv)
-{
-    const char *passphrase_file = admin->settings->backup_passphrase_path;
-    const char *file = NULL;
-    struct fault fault = {0};
-    struct text_list paths = {0};
-
-    if (!read_options(argc, argv, &passphrase_file, &file) || !file)
-        return misused(argv[0]);
-    struct set_reader *set = backup_open(admin->ctx, file, passphrase_file, &fault);
-    if (!set || !read_through(admin->ctx, set, &paths, &fault))
-        return admin_failed(&fault);
-    print_head(admin->ctx, set_head(set));
-    print_manifest(admin->ctx, set_manifest(set), &paths);
-    (void)printf("whole\n");
-    return EX_OK;
-}
-
 #define CREATE_USAGE "FILE | --dir=DIR [--keep=N]  [--passphrase-file=FILE]"
-#define VERIFY_USAGE "FILE [--passphrase-file=FILE]"
+#define VERIFY_USAGE "FILE [--file-only] [--passphrase-file=FILE]"
 #define RESTORE_USAGE                                                                              \
     "FILE [--force] [--log=FILE] [--crl=FILE]… [--without-log] [--without-crl] "                 \
     "[--without-config] [--passphrase-file=FILE]"
 #define CREATE_HELP  "database, keys, secrets, the signer's state into one encrypted file"
-#define VERIFY_HELP  "read all of it, and say what is in it"
+#define VERIFY_HELP  "read all of it, restore it into a database of its own, and say what is in it"
 #define RESTORE_HELP "put it back, with what was issued and revoked since; nothing may run"
 
 const struct verb backup_verbs[] = {
     {"backup", "create",  CREATE_USAGE,  CREATE_HELP,  create_verb        },
-    {"backup", "verify",  VERIFY_USAGE,  VERIFY_HELP,  verify_verb        },
+    {"backup", "verify",  VERIFY_USAGE,  VERIFY_HELP,  backup_verify_verb },
     {"backup", "restore", RESTORE_USAGE, RESTORE_HELP, backup_restore_verb},
 };
 const size_t backup_verbs_count = ARRAY_SIZE(backup_verbs);

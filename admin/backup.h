@@ -71,6 +71,7 @@ struct set_reader *backup_open(TALLOC_CTX *ctx, const char *path, const char *pa
 /* The statements of these verbs, for the check under their role. */
 void backup_statements_add(struct db *db);
 void restore_statements_add(struct db *db);
+void verify_statements_add(struct db *db);
 
 /* ---- restore.c, restore_database.c, restore_replay.c ---- */
 
@@ -107,6 +108,10 @@ struct staged {
 
 int backup_restore_verb(struct admin *admin, int argc, char **argv);
 
+/* One command without parameters; a name as SQL has it. restore_database.c */
+bool database_command(struct db *db, const char *sql, struct fault *fault);
+const char *database_quoted(TALLOC_CTX *ctx, const char *name);
+
 /* A fresh database, filled from the staged dump and brought to this release's schema. */
 bool restore_fill(struct restore *restore, struct fault *fault);
 bool restore_drop_scratch(struct restore *restore, struct fault *fault);
@@ -122,5 +127,9 @@ struct replay *restore_replay(struct restore *restore, struct fault *fault);
 /* After the files are in their places: the signer's numbers, and where its log is read on. */
 bool restore_numbers(struct restore *restore, struct replay *replay, struct fault *fault);
 void restore_tell(const struct replay *replay);
+
+/* ---- backup_verify.c ---- */
+
+int backup_verify_verb(struct admin *admin, int argc, char **argv);
 
 #endif

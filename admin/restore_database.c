@@ -23,7 +23,7 @@ static const struct statement has_table = {
 static const struct statement has_cas = {"restore_has_cas",
                                          "SELECT EXISTS (SELECT 1 FROM ca_instances) AS has_cas"};
 
-static const char *quoted(TALLOC_CTX *ctx, const char *name)
+const char *database_quoted(TALLOC_CTX *ctx, const char *name)
 {
     char *text = mem_text(ctx, "\"");
 
@@ -32,7 +32,7 @@ static const char *quoted(TALLOC_CTX *ctx, const char *name)
     return mem_append(text, "\"");
 }
 
-static bool command(struct db *db, const char *sql, struct fault *fault)
+bool database_command(struct db *db, const char *sql, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     const struct statement statement = {"restore_command", sql};
@@ -85,11 +85,13 @@ static bool make_scratch(struct restore *restore, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     struct db *db = backup_connect(scratch, restore->settings, MAINTENANCE, fault);
-    const char *name = quoted(scratch, restore->scratch);
+    const char *name = database_quoted(scratch, restore->scratch);
 
     return db &&
-           command(db, mem_printf(scratch, "DROP DATABASE IF EXISTS %s (FORCE)", name), fault) &&
-           command(db, mem_printf(scratch, "CREATE DATABASE %s TEMPLATE template0", name), fault);
+           database_command(db, mem_printf(scratch, "DROP DATABASE IF EXISTS %s (FORCE)", name),
+                            fault) &&
+           database_command(db, mem_printf(scratch, "CREATE DATABASE %s TEMPLATE template0", name),
+                            fault);
 }
 
 /* In a cluster that is new the roles come first: the dump gives them what is theirs. */
@@ -134,20 +136,22 @@ bool restore_swap(struct restore *restore, struct fault *fault)
     struct db *db = backup_connect(scratch, restore->settings, MAINTENANCE, fault);
     const struct rows *rows = db ? db_query(scratch, db, &look, fault, TEXT(restore->database))
                                  : NULL;
-    const char *name = quoted(scratch, restore->database);
-    const char *fresh = quoted(scratch, restore->scratch);
-    const char *old = quoted(scratch,
-                             mem_printf(scratch, "%.30s%s", restore->database, restore->aside));
+    const char *name = database_quoted(scratch, restore->database);
+    const char *fresh = database_quoted(scratch, restore->scratch);
+    const char *old = database_quoted(
+        scratch, mem_printf(scratch, "%.30s%s", restore->database, restore->aside));
 
     if (!rows || !db_begin(db, fault))
         return false;
     const bool done =
-        command(db,
-                mem_printf(scratch, "COMMENT ON DATABASE %s IS '%s'", fresh, comment_of(restore)),
-                fault) &&
+        database_command(
+            db, mem_printf(scratch, "COMMENT ON DATABASE %s IS '%s'", fresh, comment_of(restore)),
+            fault) &&
         (!row_bool(rows, 0, "there") ||
-         command(db, mem_printf(scratch, "ALTER DATABASE %s RENAME TO %s", name, old), fault)) &&
-        command(db, mem_printf(scratch, "ALTER DATABASE %s RENAME TO %s", fresh, name), fault);
+         database_command(db, mem_printf(scratch, "ALTER DATABASE %s RENAME TO %s", name, old),
+                          fault)) &&
+        database_command(db, mem_printf(scratch, "ALTER DATABASE %s RENAME TO %s", fresh, name),
+                         fault);
     if (done && db_commit(db, fault)) {
         if (row_bool(rows, 0, "there"))
             (void)printf("the database that was here is %s now\n", old);
