@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+import time
 import unittest
 
 from cryptography import x509
@@ -182,15 +183,22 @@ class Nodes(WorkerTest):
     def test_the_hundred_and_first_order_of_an_hour(self):
         """By the limit that is set when nothing is said; a node that comes new counts on."""
         acme = self.client()
+        began, made = time.monotonic(), 0
+
+        def until_refused():
+            nonlocal made
+            while (answer := acme.order(f"hour-{made}.example.org")).status == 201:
+                made += 1
+                self.assertLessEqual(made, 100 + (time.monotonic() - began) / 36 + 1)  # one more each 36 s
+            self.assertProblem(answer, 429, "rateLimited")
+            self.assertGreater(int(answer.headers["Retry-After"]), 0)
+
         with self.worker(CERTCTL_ACME_SERVER_RATE_LIMIT_ORDERS_PER_HOUR=None):
-            for number in range(100):
-                answer = acme.order(f"hour-{number}.example.org")
-                self.assertEqual(answer.status, 201, answer)
+            until_refused()
+            self.assertGreaterEqual(made, 100)
         for _ in range(2):
             with self.worker(CERTCTL_ACME_SERVER_RATE_LIMIT_ORDERS_PER_HOUR=None):
-                answer = acme.order("hour-100.example.org")
-                self.assertProblem(answer, 429, "rateLimited")
-                self.assertGreater(int(answer.headers["Retry-After"]), 0)
+                until_refused()
 
 
 class CertManager(ChallengeTest):

@@ -184,25 +184,29 @@ class Confinement(ProtocolTest):
     def pids(self, program):
         # A job that has just been started has laid nothing on yet: those that linger are seen again.
         found = []
+
+        def settled():
+            found[:] = [status for status in (self.settled(pid) for pid in self.stack.pids(program)) if status]
+            return found
         # One that ended with a failure comes again with the next minute.
-        self.stack.wait(lambda: found.extend(pid for pid in self.stack.pids(program) if self.is_settled(pid)) or found,
-                        90, what=f"a settled {program}")
+        self.stack.wait(settled, 120, what=f"a settled {program}")
         return found
 
-    def is_settled(self, pid):
+    def settled(self, pid):
+        """What the kernel says of a process, once it has laid on what it lays on."""
         try:
-            return self.sanitized or status_of(pid)["Seccomp"] == "2"
-        except OSError:
-            return False
+            status = status_of(pid)
+        except OSError:  # it has ended
+            return None
+        return status if status.get("Seccomp") == "2" or (self.sanitized and status.get("NoNewPrivs") == "1") else None
 
     def test_every_process_is_confined(self):
         for program in self.PROGRAMS:
-            for pid in self.pids(program):
-                status = status_of(pid)
-                self.assertEqual(status["NoNewPrivs"], "1", f"{program} {pid}")
+            for status in self.pids(program):
+                self.assertEqual(status["NoNewPrivs"], "1", f"{program} {status['Pid']}")
                 # What certctl-tick laid on, and what the job added.
                 least = 0 if self.sanitized else 2 if program.startswith("certctl-job-") else 1
-                self.assertGreaterEqual(int(status["Seccomp_filters"]), least, f"{program} {pid}")
+                self.assertGreaterEqual(int(status["Seccomp_filters"]), least, f"{program} {status['Pid']}")
 
     def test_no_process_said_that_something_was_left_out(self):
         self.client().obtain("confined.example.org")

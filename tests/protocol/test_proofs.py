@@ -52,7 +52,7 @@ class ProofTest(ChallengeTest):
 
     def problem(self, acme, order):
         """Of the order's one failed identifier."""
-        done = self.settled(acme, order.headers["Location"], seconds=90)
+        done = self.settled(acme, order.headers["Location"])
         self.assertEqual((done["status"], len(done["error"]["subproblems"])), ("invalid", 1), done)
         return done["error"]["subproblems"][0]
 
@@ -86,7 +86,7 @@ class ProofTest(ChallengeTest):
         """An order that is ready, the CAA of whose first name was looked at 8 hours ago."""
         order = acme.order(*names, **members)
         self.by_dns(acme, order.json)
-        ready = self.settled(acme, order.headers["Location"], seconds=60)
+        ready = self.settled(acme, order.headers["Location"])
         self.assertEqual(ready["status"], "ready", ready)
         authz = ready["authorizations"][0].rsplit("/", 1)[1]
         self.stack.sql(f"UPDATE acme_authorizations SET caa_checked_at = now() - interval '8 hours' WHERE authz_id = '{authz}'")
@@ -280,7 +280,7 @@ class Dns(ProofTest):
 
         self.names.txt["_acme-challenge.killed-dns.test"] = first_mute
         self.respond(acme, self.challenge(authz, "dns-01"))
-        self.assertTrue(asked.wait(30))
+        self.assertTrue(asked.wait(90))
         for pid in self.stack.pids("certctl-job-acme-validate"):
             os.kill(pid, signal.SIGKILL)
         speaks.set()
@@ -456,7 +456,7 @@ class Killed(ProofTest):
         goes.set()
         self.assertEqual(self.challenge(self.authz(acme, order.json)[0], "tls-alpn-01")["status"], "processing")
         self.time_passes()
-        self.assertEqual(self.settled(acme, order.headers["Location"], seconds=60)["status"], "ready")
+        self.assertEqual(self.settled(acme, order.headers["Location"])["status"], "ready")
         self.completed_once(order.headers["Location"])
 
     def test_while_caa_is_asked_for_after_a_proof(self):
@@ -469,7 +469,7 @@ class Killed(ProofTest):
         speaks.set()
         self.assertEqual(acme.post(order.headers["Location"]).json["status"], "pending")
         self.time_passes()
-        done = self.settled(acme, order.headers["Location"], seconds=60)
+        done = self.settled(acme, order.headers["Location"])
         self.completed_once(order.headers["Location"])
         self.assertIssued(acme, done, ["killed-caa.test"], ["killed-caa.test"])
         self.one_of_all(order.headers["Location"])
@@ -484,7 +484,7 @@ class Killed(ProofTest):
         speaks.set()
         self.assertEqual(acme.post(url).json["status"], "processing")
         self.time_passes()
-        self.assertEqual(self.settled(acme, url, seconds=60)["status"], "valid")
+        self.assertEqual(self.settled(acme, url)["status"], "valid")
         self.one_of_all(url)
 
     def test_while_the_job_is_made(self):
@@ -496,15 +496,14 @@ class Killed(ProofTest):
         self.assertTrue(asked.wait(60))
         name = "acme-" + url.rsplit("/", 1)[1]
         waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%acme_finalize_result%'"
-        with self.stack.holding(f"SELECT 1 FROM managed_certificates WHERE name = '{name}' FOR UPDATE"):
+        with self.stack.holding(f"SELECT 1 FROM managed_certificates WHERE name = '{name}' FOR UPDATE") as ask:
             speaks.set()
-            self.stack.wait(lambda: self.stack.value(waits) == "1", 60, "the transaction waits in its middle")
+            self.stack.wait(lambda: ask(waits) == ["1"], what="the transaction waits in its middle")
             self.stack.kill("certctl-job-acme-finalize")
-            self.stack.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
-                           "AND query LIKE '%acme_finalize_result%'")
+            ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%acme_finalize_result%'")
         order = url.rsplit("/", 1)[1]
         self.time_passes()
-        self.assertEqual(self.settled(acme, url, seconds=60)["status"], "valid")
+        self.assertEqual(self.settled(acme, url)["status"], "valid")
         self.one_of_all(url)
         self.assertEqual(self.stack.value(f"SELECT job_id IS NOT NULL FROM acme_orders WHERE order_id = '{order}'"), "t")
 
@@ -535,13 +534,13 @@ class Killed(ProofTest):
             except (OSError, ValueError):
                 pass
         thread = threading.Thread(target=finalize)
-        with self.stack.holding(f"SELECT 1 FROM acme_orders WHERE order_id = '{order}' FOR UPDATE"):
+        with self.stack.holding(f"SELECT 1 FROM acme_orders WHERE order_id = '{order}' FOR UPDATE") as ask:
             thread.start()
-            self.stack.wait(lambda: self.stack.value(waits) == "1", 60, "the transaction waits in its middle")
+            self.stack.wait(lambda: ask(waits) == ["1"], what="the transaction waits in its middle")
             self.stack.kill("certctl-acme")
-            self.stack.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%issuance_park%'")
+            ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%issuance_park%'")
         thread.join()
-        self.stack.wait(lambda: len(self.stack.pids("certctl-acme")) >= 2, 60, "workers are back")
+        self.stack.wait(lambda: len(self.stack.pids("certctl-acme")) >= 2, what="workers are back")
         again = self.client(key=acme.key)
         self.assertEqual(again.post(url).json["status"], "ready")
         self.assertEqual(self.stack.value(f"SELECT count(*) FROM managed_certificates WHERE name = 'acme-{order}'"), "0")
@@ -549,11 +548,11 @@ class Killed(ProofTest):
         self.assertEqual(again.finalize(ready, request).json["status"], "processing")
         self.assertTrue(asked.wait(60))
         self.stack.kill("certctl-acme")  # the answer was lost, let us say
-        self.stack.wait(lambda: len(self.stack.pids("certctl-acme")) >= 2, 60, "workers are back")
+        self.stack.wait(lambda: len(self.stack.pids("certctl-acme")) >= 2, what="workers are back")
         once_more = self.client(key=acme.key)
         self.assertEqual(once_more.finalize(ready, request).json["status"], "processing")
         speaks.set()
-        self.assertEqual(self.settled(once_more, url, seconds=60)["status"], "valid")
+        self.assertEqual(self.settled(once_more, url)["status"], "valid")
         self.one_of_all(url)
 
 
@@ -647,7 +646,7 @@ class TlsAlpn(ProofTest):
         behaviours = {
             "rubbish": lambda c: c.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n") or True,
             "hangs-up": lambda c: True,
-            "silent": lambda c: threading.Event().wait(15) or True,
+            "silent": lambda c: threading.Event().wait(60) or True,
         }
         told = {"rubbish": ("tls", "handshake"), "hangs-up": ("tls", "handshake"), "silent": ("connection", "handshake did not come in time")}
         trap = targets.listen("127.0.0.2", self.tls_port)
@@ -793,7 +792,7 @@ class Caa(ProofTest):
         answer = acme.finalize(ready, request)
         self.assertEqual((answer.status, answer.json["status"], answer.headers["Retry-After"], answer.headers["Location"]),
                          (200, "processing", "2", url), answer)
-        done = self.settled(acme, url, seconds=60)
+        done = self.settled(acme, url)
         self.assertEqual(done["status"], "valid", done)
         asked = {name for name, kind in self.names.asked[before:] if kind == targets.CAA}
         self.assertEqual(asked & set(names), {names[0]})  # the other is fresh
@@ -849,7 +848,7 @@ class Caa(ProofTest):
         self.names.caa[names[0]] = [(0, "issue", ";")]
         self.addCleanup(self.names.caa.pop, names[0])
         self.assertEqual(acme.finalize(ready, request).json["status"], "processing")
-        done = self.settled(acme, url, seconds=60)
+        done = self.settled(acme, url)
         self.assertEqual((done["status"], done["error"]["type"], done["error"]["status"]), ("invalid", PREFIX + "caa", 403), done)
         self.assertIn("at gone.fresh.test", done["error"]["detail"])
         self.assertEqual([s["identifier"] for s in done["error"]["subproblems"]], [{"type": "dns", "value": names[0]}])
@@ -871,7 +870,7 @@ class Caa(ProofTest):
             ready, url, request = self.stale(acme, name)
             self.names.caa[name] = caa
             self.assertEqual(acme.finalize(ready, request).json["status"], "processing")
-            done = self.settled(acme, url, seconds=90)
+            done = self.settled(acme, url)
             self.assertEqual(done["status"], status, done)
         self.assertEqual((done["error"]["type"], done["error"]["status"]), (PREFIX + "dns", 400), done)
         self.assertEqual(self.of_order(done, "SELECT finalize_attempts FROM acme_orders WHERE order_id = '{}'"), "2")
