@@ -94,6 +94,19 @@ static size_t put_character(struct log_line *line, const char *text, size_t leng
     return put(line, text, size) ? size : 0;
 }
 
+/* What stands in the line as it is, and fits. */
+static size_t put_plain(struct log_line *line, const char *text, size_t length)
+{
+    const size_t left = line->used < LINE_ROOM ? LINE_ROOM - line->used : 0;
+    const size_t room = least(length, left);
+    size_t size = 0;
+
+    while (size < room && text[size] >= ' ' && text[size] < 0x7f && text[size] != '"' &&
+           text[size] != '\\')
+        size++;
+    return put(line, text, size) ? size : 0;
+}
+
 static void put_quoted(struct log_line *line, const char *value)
 {
     const size_t length = strlen(value);
@@ -101,6 +114,9 @@ static void put_quoted(struct log_line *line, const char *value)
 
     put_tail(line, "\"");
     while (at < length) {
+        at += put_plain(line, value + at, length - at);
+        if (at == length)
+            break;
         const size_t taken = put_character(line, value + at, length - at);
         if (taken == 0)
             break;

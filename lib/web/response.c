@@ -160,15 +160,42 @@ bool web_response_has_body(const struct response *response)
     return status_bears_body(response->status) && response->request->method != HEAD;
 }
 
-char *web_response_head(TALLOC_CTX *ctx, const struct response *response)
+static char *put_text(char *to, const char *text)
 {
-    char *head = mem_printf(ctx, "Status: %u %s\r\n", response->status,
-                            response_reason_phrase(response->status));
+    const struct bytes from = bytes_of_text(text);
+
+    memcpy(to, from.data, from.size);
+    return to + from.size;
+}
+
+static size_t headers_size(const struct response *response)
+{
+    size_t size = 0;
 
     for (size_t i = 0; i < response->header_count; i++)
-        head = mem_append(head, "%s: %s\r\n", response->headers[i].name,
-                          response->headers[i].value);
-    if (status_bears_body(response->status))
-        head = mem_append(head, "Content-Length: %zu\r\n", response->body.size);
-    return mem_append(head, "\r\n");
+        size += strlen(response->headers[i].name) + strlen(response->headers[i].value) +
+                strlen(": \r\n");
+    return size;
+}
+
+/* Measured first and written once: formatted line by line it was a tenth of what a small answer
+ * costs. */
+char *web_response_head(TALLOC_CTX *ctx, const struct response *response)
+{
+    const char *first = mem_printf(ctx, "Status: %u %s\r\n", response->status,
+                                   response_reason_phrase(response->status));
+    const char *last = status_bears_body(response->status)
+                           ? mem_printf(ctx, "Content-Length: %zu\r\n\r\n", response->body.size)
+                           : "\r\n";
+    char *head = mem_array(ctx, char, strlen(first) + headers_size(response) + strlen(last) + 1);
+    char *to = put_text(head, first);
+
+    for (size_t i = 0; i < response->header_count; i++) {
+        to = put_text(to, response->headers[i].name);
+        to = put_text(to, ": ");
+        to = put_text(to, response->headers[i].value);
+        to = put_text(to, "\r\n");
+    }
+    (void)put_text(to, last); /* mem_array's zeros end it */
+    return head;
 }
