@@ -91,14 +91,30 @@ class Known:
         begun = {}
         done = load(self.command(serials, connections=self.connections, **options),
                     lambda word, _: begun.update(cpu(self.site.leaders())))
-        now = cpu(self.site.leaders())
-        done["cpu_ms"] = {name: 1000 * (seconds - begun.get(name, seconds)) / options["count"] for name, seconds in now.items()}
+        done["cpu_ms"] = self.cpu_since(begun, options["count"])
         if done["errors"]:
             self.site.say(f"{done['errors']} errors, the last: {done['first_error']}")
         return done
 
+    def cpu_since(self, begun, count):
+        return {name: 1000 * (seconds - begun.get(name, seconds)) / count for name, seconds in cpu(self.site.leaders()).items()}
+
     def limit(self, what, count):
-        return load(self.site.get_load(f"{self.limit_base}/{what}", connections=self.connections, count=count, warmup=count // 10))
+        return self.fetch(f"{self.limit_base}/{what}", count)
+
+    def fetch(self, url, count):
+        warmup = count // 10
+        begun = cpu(self.site.leaders())
+        done = load(self.site.get_load(url, connections=self.connections, count=count, warmup=warmup))
+        done["cpu_ms"] = self.cpu_since(begun, count + warmup)
+        return done
+
+    def publish(self):
+        """The URL of a file of an answer's size, among those that the site serves from its disk."""
+        with open(os.path.join(self.site.dir, "pki", "ca", "bench.crt"), "w", encoding="ascii") as out:
+            out.write("x" * ANSWER_SIZE)
+        os.chmod(out.name, 0o644)
+        return f"{self.site.http_url}/.well-known/pki/ca/bench"
 
     @property
     def connections(self):
@@ -125,28 +141,33 @@ def report(known, rounds, limit_rounds, **more):
 
 
 def ocsp_edge(site, options, say):
-    """POST and GET of what the web server keeps; ratio is the smaller of both."""
+    """POST and GET of what the web server keeps, against a file of the same server and log; ratio is the smaller of both."""
     known = Known(site, options, say)
-    count = options.count or 30000
+    count = options.count or 200000  # some seconds each: a shorter window shows what else the machine does
     serials = known.serials(EDGE_CERTIFICATES)
     warmup = max(count // 10, 10 * EDGE_CERTIFICATES)
-    statics, posts, gets, behind = [], [], [], 0
+    file = known.publish()
+    rounds, behind = {name: [] for name in ("file", "bare", "post", "get")}, 0
     for number in range(options.rounds):
-        statics.append(known.limit("static", count))
-        for form in ("post", "get"):  # kept from here on
+        rounds["bare"].append(known.limit("static", count))
+        rounds["file"].append(known.fetch(file, count))
+        for form in ("post", "get"):  # kept from here on, since each is asked twice
             known.load(serials, form=form, count=EDGE_CERTIFICATES, warmup=EDGE_CERTIFICATES)
         before = known.behind()
         with Profile(site, options, number):
-            posts.append(known.load(serials, form="post", count=count, warmup=warmup))
-        gets.append(known.load(serials, form="get", count=count, warmup=warmup))
+            rounds["post"].append(known.load(serials, form="post", count=count, warmup=warmup))
+        rounds["get"].append(known.load(serials, form="get", count=count, warmup=warmup))
         behind += known.behind() - before
-        say(f"round {number + 1}: POST {posts[-1]['rate']:.0f}/s, GET {gets[-1]['rate']:.0f}/s, static {statics[-1]['rate']:.0f}/s")
-    by_form = {form: middle([one["rate"] / static["rate"] for one, static in zip(rounds, statics)])
-               for form, rounds in (("post", posts), ("get", gets))}
-    result = report(known, posts, statics, post_ratio=by_form["post"], get_ratio=by_form["get"],
-                    get_rate=middle([one["rate"] for one in gets]), behind=behind)
-    result["errors"] += sum(one["errors"] for one in gets)
-    result["ratio"] = min(by_form.values())
+        say(f"round {number + 1}: " + ", ".join(f"{name} {seen[-1]['rate']:.0f}/s" for name, seen in rounds.items()))
+
+    def ratio(form, limit):
+        return middle([one["rate"] / other["rate"] for one, other in zip(rounds[form], rounds[limit])])
+    result = report(known, rounds["post"], rounds["file"], post_ratio=ratio("post", "file"), get_ratio=ratio("get", "file"),
+                    get_rate=middle([one["rate"] for one in rounds["get"]]), bare_rate=middle([one["rate"] for one in rounds["bare"]]),
+                    bare_ratio=min(ratio("post", "bare"), ratio("get", "bare")), behind=behind,
+                    web_cpu_us={name: middle([1000 * one["cpu_ms"][site.web] for one in seen]) for name, seen in rounds.items()})
+    result["errors"] += sum(one["errors"] for one in rounds["get"] + rounds["bare"])
+    result["ratio"] = min(result["post_ratio"], result["get_ratio"])
     return result
 
 
