@@ -9,7 +9,7 @@
  * Who was never told of comes first, and among those who was revoked alone, and the newest: so one
  * revocation waits neither for what is told again nor for thousands revoked at once. Therefore a
  * look ends early, after a fifth of a second or when somebody wakes it, and the next one reads what
- * came meanwhile. */
+ * came meanwhile. Eight are under way at once. */
 #include <stdlib.h>
 
 #include "core/auto.h"
@@ -31,6 +31,7 @@
 #define PASSED_MS     30000
 #define MARGIN_MS     30000 /* what the web server may keep has ended, and this long since */
 #define PATIENCE_US   INT64_C(2000000)
+#define LANES         8               /* rows under way, a connection each (04 section 11.4) */
 #define SLICE_US      INT64_C(200000) /* then a look ends, whatever waits */
 #define DEAF_US       INT64_C(20000)  /* a wake ends none before */
 #define ASKS_AGAIN_MS 500             /* where the web server does not answer */
@@ -78,12 +79,18 @@ static struct known {
     bool begun;
 } known;
 
+/* A connection to the web server, and the row whose answers are awaited on it, or NULL. */
+struct lane {
+    struct ocsp_edge *edge;
+    struct told *told;
+};
+
 struct round {
     TALLOC_CTX *ctx;
     struct job_run *run;
     struct told **order; /* those that are due, the most urgent first */
     size_t due;
-    struct ocsp_edge *edge;
+    struct lane lanes[LANES];
     int64_t refreshed;
     int64_t failed;
     int64_t now_us;  /* when the round began */
@@ -107,41 +114,66 @@ static struct ocsp_edge_target target_of(TALLOC_CTX *ctx, const struct rows *row
     };
 }
 
-static bool refresh(struct round *round, const struct ocsp_edge_target *target)
+/* The connection is not used again; so no answer to this row is taken for one to another. */
+static bool lane_failed(struct round *round, struct lane *lane, const char *item,
+                        const struct fault *fault)
 {
-    struct fault fault = {0};
-
-    if (!round->edge)
-        round->edge = ocsp_edge_open(round->ctx, round->run->settings->ocsp_refresh_socket, &fault);
-    if (round->edge &&
-        ocsp_edge_refresh(round->edge, target, clock_monotonic_us() + PATIENCE_US, &fault)) {
-        round->refreshed++;
-        round->run->items_ok++;
-        return true;
-    }
     round->failed++;
-    job_item_failed(round->run, target->serial, &fault);
+    job_item_failed(round->run, item, fault);
+    TALLOC_FREE(lane->edge);
+    lane->told = NULL;
     return false;
 }
 
-/* *ret_told: false where the web server does not answer. False: the database does not. */
-static bool tell(struct round *round, struct told *told, bool *ret_told, struct fault *fault)
+/* False: the web server did not answer. */
+static bool lane_finish(struct round *round, struct lane *lane)
+{
+    struct told *told = lane->told;
+    struct fault fault = {0};
+
+    if (!told)
+        return true;
+    if (!ocsp_edge_wait(lane->edge, &fault))
+        return lane_failed(round, lane, "the web server's cache", &fault);
+    lane->told = NULL;
+    round->refreshed++;
+    round->run->items_ok++;
+    /* One that we came to late counts for those that it missed. */
+    while (told->times < TIMES && age_ms(round, told) >= due_at_ms[told->times])
+        told->times++;
+    return true;
+}
+
+static bool lane_send(struct round *round, struct lane *lane, struct told *told,
+                      const struct ocsp_edge_target *target)
+{
+    struct fault fault = {0};
+
+    if (!lane->edge)
+        lane->edge = ocsp_edge_open(round->ctx, round->run->settings->ocsp_refresh_socket, &fault);
+    if (!lane->edge ||
+        !ocsp_edge_send(lane->edge, target, clock_monotonic_us() + PATIENCE_US, &fault))
+        return lane_failed(round, lane, target->serial, &fault);
+    lane->told = told;
+    return true;
+}
+
+/* *ret_sent: false where the web server does not answer. False: the database does not. */
+static bool tell(struct round *round, struct lane *lane, struct told *told, bool *ret_sent,
+                 struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     struct rows *rows = db_query(scratch, round->run->db, &edge_target, fault, INTEGER(told->id));
 
     if (!rows)
         return false;
-    *ret_told = true;
+    *ret_sent = lane_finish(round, lane);
     if (rows->count == 0) {
         told->times = TIMES;
         return true;
     }
     const struct ocsp_edge_target target = target_of(scratch, rows);
-    *ret_told = refresh(round, &target);
-    /* One that we came to late counts for those that it missed. */
-    while (*ret_told && told->times < TIMES && age_ms(round, told) >= due_at_ms[told->times])
-        told->times++;
+    *ret_sent = *ret_sent && lane_send(round, lane, told, &target);
     return true;
 }
 
@@ -247,19 +279,25 @@ static bool must_look_again(const struct round *round)
            (ran_us >= DEAF_US && round->run->wake && wake_wait(round->run->wake, 0));
 }
 
+/* The lanes take turns, so what is urgent is under way first; who takes the turn of another waits
+ * for its answers. */
 static bool tell_those_due(struct round *round, struct fault *fault)
 {
     size_t i = 0;
-    bool told = true;
+    bool answers = true;
 
-    while (told && i < round->due && !job_should_stop(round->run) &&
+    while (answers && i < round->due && !job_should_stop(round->run) &&
            (i == 0 || !must_look_again(round))) {
-        if (!tell(round, round->order[i], &told, fault))
+        if (!tell(round, &round->lanes[i % LANES], round->order[i], &answers, fault))
             return false;
-        i += told ? 1 : 0;
+        i++;
     }
-    if (i < round->due)
-        want_soon(round, told ? 1 : ASKS_AGAIN_MS);
+    for (size_t k = 0; k < LANES; k++)
+        answers = lane_finish(round, &round->lanes[k]) && answers;
+    if (!answers)
+        want_soon(round, ASKS_AGAIN_MS);
+    else if (i < round->due)
+        want_soon(round, 1);
     return true;
 }
 

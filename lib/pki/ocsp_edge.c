@@ -21,9 +21,17 @@
 #define PATH_BEGINS "/.well-known/pki/ocsp/"
 #define BUFFER_SIZE 32768
 
+/* Both web servers close a connection after so many requests: nginx after 1000, Apache after 100 as
+ * Debian has it. */
+#define REQUESTS_MOST 100
+
 struct ocsp_edge {
-    int fd;
+    const char *place;
+    int fd; /* -1: none */
     bool by_spelling;
+    size_t sent;    /* requests on this connection */
+    size_t awaited; /* answers to them that did not come yet */
+    int64_t deadline_us;
     size_t used;
     char buffer[BUFFER_SIZE]; /* what came and was not counted yet */
 };
@@ -132,7 +140,9 @@ struct bytes ocsp_edge_requests(TALLOC_CTX *ctx, const struct ocsp_edge_target *
 
 static int release(struct ocsp_edge *edge)
 {
-    (void)close(edge->fd);
+    if (edge->fd >= 0)
+        (void)close(edge->fd);
+    edge->fd = -1;
     return 0;
 }
 
@@ -174,17 +184,26 @@ static int connect_loopback(const char *place)
     return TAKE_FD(fd);
 }
 
+static bool connect_anew(struct ocsp_edge *edge, struct fault *fault)
+{
+    (void)release(edge);
+    edge->fd = edge->by_spelling ? connect_loopback(edge->place) : connect_unix(edge->place);
+    edge->sent = edge->awaited = edge->used = 0;
+    return edge->fd >= 0 || failed(fault, edge->place);
+}
+
 struct ocsp_edge *ocsp_edge_open(TALLOC_CTX *ctx, const char *place, struct fault *fault)
 {
-    const int fd = place[0] == '/' ? connect_unix(place) : connect_loopback(place);
-
-    if (fd < 0)
-        return failed(fault, place);
     struct ocsp_edge *edge = mem_new(ctx, struct ocsp_edge);
-    edge->fd = fd;
+
+    edge->place = mem_text(edge, place);
+    edge->fd = -1;
     edge->by_spelling = place[0] != '/';
     talloc_set_destructor(edge, release);
-    return edge;
+    if (connect_anew(edge, fault))
+        return edge;
+    talloc_free(edge);
+    return NULL;
 }
 
 /* Waiting for answers. */
@@ -272,26 +291,39 @@ static bool receive(struct ocsp_edge *edge, int64_t deadline_us)
            (got < 0 && (errno == EAGAIN || errno == EINTR) && wait_for(edge, POLLIN, deadline_us));
 }
 
-bool ocsp_edge_refresh(struct ocsp_edge *edge, const struct ocsp_edge_target *target,
-                       int64_t deadline_us, struct fault *fault)
+bool ocsp_edge_send(struct ocsp_edge *edge, const struct ocsp_edge_target *target,
+                    int64_t deadline_us, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     size_t count = 0;
     const struct bytes requests = ocsp_edge_requests(scratch, target, edge->by_spelling, &count);
+
+    if (edge->sent + count > REQUESTS_MOST && !connect_anew(edge, fault))
+        return false;
+    edge->sent += count;
+    edge->awaited += count;
+    edge->deadline_us = deadline_us;
+    return send_all(edge, requests, deadline_us) || failed(fault, "sending");
+}
+
+bool ocsp_edge_wait(struct ocsp_edge *edge, struct fault *fault)
+{
     bool broken = false;
 
-    if (requests.size == 0)
-        return true;
-    if (!send_all(edge, requests, deadline_us))
-        return failed(fault, "sending");
-    for (size_t answers = 0; answers < count;) {
+    while (edge->awaited > 0) {
         if (take_answer(edge, &broken)) {
-            answers++;
+            edge->awaited--;
             continue;
         }
         errno = EBADMSG;
-        if (broken || !receive(edge, deadline_us))
+        if (broken || !receive(edge, edge->deadline_us))
             return failed(fault, "the answers");
     }
     return true;
+}
+
+bool ocsp_edge_refresh(struct ocsp_edge *edge, const struct ocsp_edge_target *target,
+                       int64_t deadline_us, struct fault *fault)
+{
+    return ocsp_edge_send(edge, target, deadline_us, fault) && ocsp_edge_wait(edge, fault);
 }

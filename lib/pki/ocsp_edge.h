@@ -27,8 +27,15 @@ struct ocsp_edge;
 /* `place`: an absolute path of a unix socket (nginx), or host:port on loopback (Apache).
  * NET_CONNECTION. */
 struct ocsp_edge *ocsp_edge_open(TALLOC_CTX *ctx, const char *place, struct fault *fault);
-/* Sends them all and waits for their answers, until `deadline_us` (monotonic). False: the
- * connection cannot be used any more. NET_CONNECTION. */
+/* Sends them all, and leaves their answers for ocsp_edge_wait, which must come before the next: so
+ * several connections have theirs under way at once. `deadline_us` (monotonic) is of both. Connects
+ * anew before the web server would end the connection. False: it cannot be used any more.
+ * NET_CONNECTION. */
+bool ocsp_edge_send(struct ocsp_edge *edge, const struct ocsp_edge_target *target,
+                    int64_t deadline_us, struct fault *fault);
+/* Until the answer to everything that was sent is there. Otherwise as ocsp_edge_send. */
+bool ocsp_edge_wait(struct ocsp_edge *edge, struct fault *fault);
+/* Both in one. */
 bool ocsp_edge_refresh(struct ocsp_edge *edge, const struct ocsp_edge_target *target,
                        int64_t deadline_us, struct fault *fault);
 
