@@ -302,6 +302,56 @@ doctor_answers()
     done
 }
 
+# What must hold of each active CA's OCSP: a responder's certificate that lives, its key, and an answer.
+doctor_ocsp()
+{
+    pg_psql -d certctl -F ' ' -c "SELECT c.id, c.issuer_id, coalesce(p.not_after > now(), false), coalesce(p.key_path, '-'), encode(c.cert_der, 'hex')
+        FROM ca_instances c LEFT JOIN LATERAL (SELECT not_after, key_path FROM ocsp_responders WHERE ca_id = c.id AND cert_pem IS NOT NULL
+        ORDER BY updated_at DESC LIMIT 1) p ON true WHERE c.state = 'active' ORDER BY c.created_at" >"$doctor_scratch" 2>/dev/null || true
+    while read -r doctor_ca doctor_issuer doctor_lives doctor_key doctor_der <&3; do
+        if [ "$doctor_lives" != t ]; then
+            doctor_fail OCSP "$doctor_ca has no responder whose certificate lives: it answers tryLater" \
+                "$run_dir/log/tick-pki.log (key) and tick.log (certificate): the jobs ocsp-presign and crl-generation make both"
+        elif ! as_user certctl-pki test -r "$doctor_key"; then
+            doctor_fail OCSP "certctl-pki cannot read $doctor_key" "rm -f $doctor_key: ocsp-presign makes a new one"
+        else
+            doctor_ocsp_asks
+        fi
+    done 3<"$doctor_scratch"
+}
+
+# Serial 1 is nobody's: "unknown", signed, is as good an answer as any.
+doctor_ocsp_asks()
+{
+    printf '%s' "$doctor_der" | perl -ne 'print pack "H*", $_' | openssl x509 -inform DER -out "$doctor_scratch.ca"
+    doctor_said=$(timeout 10 openssl ocsp -issuer "$doctor_scratch.ca" -serial 1 -CAfile "$root_file" \
+        -url "http://localhost:$http_port/.well-known/pki/ocsp/$doctor_issuer" 2>&1 || true)
+    case $doctor_said in
+    *'Response verify OK'*'1: '*) doctor_ok OCSP "$doctor_ca: signed by its responder, asked through $web" ;;
+    *) doctor_fail OCSP "$doctor_ca: no valid answer through $web ($(printf '%s' "$doctor_said" | tr '\n' ' ' | head -c 150))" \
+        "$run_dir/log/pki.log, $web_log" ;;
+    esac
+    rm -f "$doctor_scratch.ca"
+}
+
+# How a revocation replaces what the web server keeps.
+doctor_ocsp_refresh()
+{
+    doctor_path=/.well-known/pki/ocsp/iss-local/1
+    doctor_place=$(sed -n 's/^CERTCTL_OCSP_REFRESH_SOCKET=//p' "$env_file" | tail -n 1)
+    case $doctor_place in
+    none) return ;;
+    /*) set -- --unix-socket "$doctor_place" "http://localhost$doctor_path" ;;
+    *) set -- "http://$doctor_place$doctor_path" ;;
+    esac
+    doctor_said=$(curl -s -o /dev/null -w '%{http_code}' --max-time 5 --noproxy '*' -H 'Cache-Control: max-age=0' "$@") || true
+    if [ "$doctor_said" = 200 ]; then
+        doctor_ok 'OCSP refresh' "$doctor_place answers"
+    else
+        doctor_fail 'OCSP refresh' "$doctor_place does not answer ($doctor_said): what is kept says good for a minute after a revocation" "./run; $web_log"
+    fi
+}
+
 doctor_all()
 {
     step=doctor
@@ -324,6 +374,8 @@ doctor_all()
     doctor_ca_keys
     doctor_own_certificate
     doctor_answers
+    doctor_ocsp
+    doctor_ocsp_refresh
     doctor_api
     if [ "$doctor_bad" -gt 0 ]; then
         printf '%s%s to cure%s\n' "$red" "$doctor_bad" "$plain"

@@ -1,5 +1,6 @@
 """./run itself: idempotent, honest about what is wrong, and it stops what it started."""
 import os
+import re
 import time
 import unittest
 
@@ -47,7 +48,34 @@ class Run(unittest.TestCase):
         self.assertLess(int(self.stack.value(count)) - before, 250)
 
     def test_doctor_finds_nothing(self):
-        self.assertIn("all is well", self.stack.run("doctor").stdout)
+        said = self.stack.run("doctor").stdout
+        self.assertIn("all is well", said)
+        self.assertEqual(len(re.findall(r"(?m)^  ok    OCSP +ica-\S+: signed by its responder", said)), 2, said)
+        self.assertRegex(said, r"(?m)^  ok    OCSP refresh +\S+ answers")
+
+    def test_doctor_names_what_ocsp_lacks(self):
+        """A key that is gone, a responder's certificate that is over, a listener that nobody opened; each told with its cure."""
+        (over, _), (_, path) = self.stack.sql("SELECT ca_id, key_path FROM ocsp_responders ORDER BY ca_id")
+        env = os.path.join(self.stack.dir, "certctl.env")
+        with open(env, encoding="utf-8") as source:
+            text = source.read()
+        self.stack.run("stop", "tick-pki")  # or its job cures it
+        os.rename(path, path + ".kept")
+        try:
+            self.stack.sql(f"UPDATE ocsp_responders SET not_after = now() WHERE ca_id = '{over}'")
+            with open(env, "w", encoding="utf-8") as out:
+                out.write(re.sub(r"(?m)^CERTCTL_OCSP_REFRESH_SOCKET=.*$", "CERTCTL_OCSP_REFRESH_SOCKET=/nobody.sock", text))
+            done = self.stack.run("doctor", check=False)
+        finally:
+            with open(env, "w", encoding="utf-8") as out:
+                out.write(text)
+            os.rename(path + ".kept", path)
+            self.stack.run("up")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertRegex(done.stdout, rf"(?m)^  FAIL  OCSP +{over} has no responder whose certificate lives: .*; cure: ")
+        self.assertRegex(done.stdout, rf"(?m)^  FAIL  OCSP +certctl-pki cannot read {re.escape(path)}; cure: ")
+        self.assertRegex(done.stdout, r"(?m)^  FAIL  OCSP refresh +/nobody.sock does not answer .*; cure: ")
+        self.stack.wait(lambda: self.stack.value("SELECT bool_and(not_after > now()) FROM ocsp_responders") == "t", what="a responder again")
 
     def test_doctor_names_a_revoked_grant(self):
         self.stack.sql("REVOKE SELECT ON acme_accounts FROM certctl_acme")
