@@ -161,7 +161,7 @@ class Customer:
             self.open = None
         return True
 
-    def settle(self, seconds=60):
+    def settle(self, seconds=240):
         """Until what is open has come to its end."""
         deadline = time.monotonic() + seconds
         while self.open is not None and time.monotonic() < deadline:

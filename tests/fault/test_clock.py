@@ -93,7 +93,7 @@ class Clock(unittest.TestCase):
     def test_zz_the_checker_finds_nothing(self):
         self.stack.seam.clear()
         try:
-            self.stack.wait(lambda: not list(crl_is_whole(look(self.stack, self.recorder))), 60, "the CRLs are whole")
+            self.stack.wait(lambda: not list(crl_is_whole(look(self.stack, self.recorder))), 120, "the CRLs are whole")
         except (*BROKEN, AssertionError):
             pass  # told in full below
         self.assertEqual(complaints(look(self.stack, self.recorder)), [])

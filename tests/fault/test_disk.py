@@ -73,7 +73,7 @@ class Disk(unittest.TestCase):
     def finds_nothing(self):
         self.assertTrue(self.customer.settle())
         self.assertGreater(self.serve(), 5)
-        self.stack.wait(lambda: not list(crl_is_whole(look(self.stack, self.recorder))), 60, "the CRLs are whole")
+        self.stack.wait(lambda: not list(crl_is_whole(look(self.stack, self.recorder))), 120, "the CRLs are whole")
         self.assertEqual(complaints(look(self.stack, self.recorder)), [])
         self.assertEqual(self.customer.wrong, [])
 
@@ -104,7 +104,7 @@ class Disk(unittest.TestCase):
                 self.serve(20)
                 published = os.path.join(folder, "crl")
                 self.stack.wait(lambda: self.stack.value("SELECT bool_and(crl_dirty_since IS NULL) FROM ca_instances") == "t",
-                                30, "lists are built")
+                                120, "lists are built")
                 self.assertEqual([n for n in os.listdir(published) if os.path.getsize(os.path.join(published, n)) == 0], [])
             self.finds_nothing()
             self.stack.run("stop", "tick")

@@ -32,7 +32,7 @@ class Jobs(test_seams.Base):
         with open(self.stack.home + "/job.log", "a", encoding="utf-8") as out:
             return subprocess.run(["env", "-i", "PATH=/usr/bin:/bin", "PGUSER=certctl_jobs", *self.settings, *user,
                                    os.path.join(self.stack.dir, "bin", JOB), "--force"],
-                                  cwd="/", stdout=out, stderr=out, timeout=60, check=False).returncode
+                                  cwd="/", stdout=out, stderr=out, timeout=180, check=False).returncode
 
     def due(self):
         """At once, not after the pauses that a revocation and a failure are given."""

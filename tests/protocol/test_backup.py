@@ -56,7 +56,7 @@ class Backup(unittest.TestCase):
         cls.lose_everything()
 
     @classmethod
-    def wait(cls, condition, seconds=60, what="condition"):
+    def wait(cls, condition, seconds=120, what="condition"):
         cls.stack.wait(condition, seconds, what)
 
     # ---- the story ----
@@ -122,7 +122,7 @@ class Backup(unittest.TestCase):
     @classmethod
     def admin(cls, *arguments):
         return subprocess.run(cls.command(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              text=True, timeout=300, check=False, cwd="/")
+                              text=True, timeout=900, check=False, cwd="/")
 
     @classmethod
     def stop_all(cls):

@@ -137,7 +137,7 @@ class HierarchyTest(ProtocolTest):
         self.assertRegex(request, r"^car-\w{26}$")
         self.admin("approve", request, "--yes")
         states = ("done", "failed")
-        self.stack.wait(lambda: self.stack.value(f"SELECT state FROM ca_requests WHERE id = '{request}'") in states, 30, f"end of {request}")
+        self.stack.wait(lambda: self.stack.value(f"SELECT state FROM ca_requests WHERE id = '{request}'") in states, what=f"end of {request}")
         return request
 
     def done(self, *arguments, text=""):
@@ -190,7 +190,7 @@ class HierarchyTest(ProtocolTest):
     def closed(self, *cas):
         """The signer has been told that they are retired, and holds to it."""
         due = "SELECT count(*) FROM ca_instances WHERE facts_close_due IS NOT NULL AND id IN ({})".format(", ".join(f"'{ca}'" for ca in cas))
-        self.stack.wait(lambda: self.stack.value(due) == "0", 60, "closed facts")
+        self.stack.wait(lambda: self.stack.value(due) == "0", what="closed facts")
         for ca in cas:
             self.assertIs(self.facts_of(ca).get("retired"), True, ca)
             self.assertIn("the CA is retired: it signs no certificate any more", self.signs_leaf(ca))
@@ -254,14 +254,14 @@ class Single(HierarchyTest):
         seen = []
 
         def said():
-            wire = http.client.HTTPConnection("localhost", self.stack.http_port, timeout=20)
+            wire = http.client.HTTPConnection("localhost", self.stack.http_port, timeout=60)
             try:
                 wire.request("POST", "/.well-known/pki/ocsp/iss-single", body, {"Content-Type": "application/ocsp-request"})
                 seen.append(ocsp.load_der_ocsp_response(wire.getresponse().read()))
             finally:
                 wire.close()
             return seen[-1].response_status == ocsp.OCSPResponseStatus.SUCCESSFUL and seen[-1].certificate_status == status
-        self.stack.wait(said, 60, f"OCSP says {status}")
+        self.stack.wait(said, what=f"OCSP says {status}")
         responder = seen[-1].certificates[0]
         self.assertEqual(seen[-1].serial_number, leaf.serial_number)
         self.assertEqual(self.stack.sql(f"SELECT ca_id FROM ocsp_responders WHERE cert_serial = '{responder.serial_number:x}'"), [[ca_id]])
@@ -325,13 +325,13 @@ class Single(HierarchyTest):
         self.answered(leaf, first, ocsp.OCSPCertStatus.GOOD)
         self.answered(new, second, ocsp.OCSPCertStatus.GOOD)
         self.assertEqual(acme.revoke(new.public_bytes(serialization.Encoding.DER), 4).status, 200)
-        self.stack.wait(lambda: self.crl(second).get_revoked_certificate_by_serial_number(new.serial_number), 60, "the new serial on the new CA's list")
+        self.stack.wait(lambda: self.crl(second).get_revoked_certificate_by_serial_number(new.serial_number), what="the new serial on the new CA's list")
         self.assertIsNone(self.crl(first).get_revoked_certificate_by_serial_number(new.serial_number))
         self.answered(new, second, ocsp.OCSPCertStatus.REVOKED)
         # The old key still answers for what it signed.
         self.assertEqual(acme.revoke(leaf.public_bytes(serialization.Encoding.DER), 4).status, 200)
         self.answered(leaf, first, ocsp.OCSPCertStatus.REVOKED)
-        self.stack.wait(lambda: self.crl(first).get_revoked_certificate_by_serial_number(leaf.serial_number), 30, "the serial on its own CA's list")
+        self.stack.wait(lambda: self.crl(first).get_revoked_certificate_by_serial_number(leaf.serial_number), what="the serial on its own CA's list")
         self.assertIsNone(self.crl(second).get_revoked_certificate_by_serial_number(leaf.serial_number))
         self.assertTrue(self.crl(first).is_signature_valid(ca.public_key()))
         self.assertTrue(self.crl(second).is_signature_valid(self.certificate_of(second).public_key()))
@@ -349,7 +349,7 @@ class Single(HierarchyTest):
         # Its CRL goes on, as long as its certificate lives.
         before = self.crl(first).extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
         self.stack.sql(f"UPDATE ca_instances SET crl_dirty_since = now() - interval '1 min' WHERE id = '{first}'")
-        self.stack.wait(lambda: self.crl(first).extensions.get_extension_for_class(x509.CRLNumber).value.crl_number > before, 30, "one more CRL")
+        self.stack.wait(lambda: self.crl(first).extensions.get_extension_for_class(x509.CRLNumber).value.crl_number > before, what="one more CRL")
         self.assertEqual(self.state_of(self.issuing("single"))[0], "active")
         self.issue("single", "c.single.example.org")
 
@@ -453,7 +453,7 @@ class Taken(HierarchyTest):
         # A loose mode is no refusal for good: it can be tightened, and the request goes on.
         self.assertEqual(self.stack.value(f"SELECT state FROM ca_requests WHERE id = '{request}'"), "approved")
         os.chmod(path, 0o600)
-        self.stack.wait(lambda: self.stack.value(f"SELECT state FROM ca_requests WHERE id = '{request}'") == "done", 30, "the import")
+        self.stack.wait(lambda: self.stack.value(f"SELECT state FROM ca_requests WHERE id = '{request}'") == "done", what="the import")
         self.issue("taken", "a.taken.example.org")
         self.assertTrue(os.path.exists(path))
 
@@ -634,8 +634,8 @@ class Killed(HierarchyTest):
         relay = subprocess.Popen(self.as_ca("/usr/bin/python3", os.path.join(HERE, "killing_proxy.py"), path,
                                             os.path.join(self.stack.dir, "run", "signer-admin.sock"), str(step)), cwd="/")
         self.stack.wait(lambda: os.path.exists(path), what="the proxy")
-        status = self.job(CERTCTL_SIGNER_ADMIN_SOCKET=path).wait(timeout=60)
-        relay.wait(timeout=10)
+        status = self.job(CERTCTL_SIGNER_ADMIN_SOCKET=path).wait(timeout=180)
+        relay.wait(timeout=120)
         return status
 
     def consistent(self):
@@ -658,7 +658,7 @@ class Killed(HierarchyTest):
                 self.assertEqual(self.stack.value("SELECT count(*) FROM ca_instances"), rows)
                 self.assertEqual(self.stack.value(f"SELECT state FROM ca_requests WHERE id = '{request}'"), "approved")
                 self.consistent()
-                self.assertEqual(self.job().wait(timeout=60), 0)
+                self.assertEqual(self.job().wait(timeout=180), 0)
                 self.assertEqual(self.stack.value(f"SELECT state FROM ca_requests WHERE id = '{request}'"), "done")
                 self.consistent()
 
@@ -673,7 +673,7 @@ class Killed(HierarchyTest):
                 self.assertEqual(self.stack.value(still), before)
                 self.assertEqual(self.stack.value(f"SELECT state FROM ca_requests WHERE id = '{request}'"), "approved")
                 self.consistent()
-                self.assertEqual(self.job().wait(timeout=60), 0)
+                self.assertEqual(self.job().wait(timeout=180), 0)
                 self.assertEqual(self.stack.sql(f"SELECT state, error FROM ca_requests WHERE id = '{request}'"), [["done", ""]])
                 self.consistent()
 
@@ -681,7 +681,7 @@ class Killed(HierarchyTest):
         """A request, approved and carried out."""
         request = self.admin(*arguments, text=text).stdout.strip()
         self.admin("approve", request, "--yes")
-        self.assertEqual(self.job().wait(timeout=60), 0)
+        self.assertEqual(self.job().wait(timeout=180), 0)
         return request
 
     ROOT = "SELECT id FROM ca_instances WHERE issuer_id = 'iss-local' AND path_len = 1"
@@ -733,10 +733,10 @@ class Killed(HierarchyTest):
                 self.assertEqual((said.returncode, said.stdout), (75, ""))
                 self.assertIn("has not told its signer yet", said.stderr)
                 # A signer that is away is asked again, later and later.
-                self.job(CERTCTL_SIGNER_ADMIN_SOCKET="/nonexistent").wait(timeout=60)
+                self.job(CERTCTL_SIGNER_ADMIN_SOCKET="/nonexistent").wait(timeout=180)
                 self.assertEqual(self.stack.value(f"SELECT facts_close_due > now() - interval '1 minute' FROM ca_instances WHERE id = '{ca}'"), "t")
                 self.stack.sql(f"UPDATE ca_instances SET facts_close_due = now() WHERE id = '{ca}'")
-                self.assertEqual(self.job().wait(timeout=60), 0)
+                self.assertEqual(self.job().wait(timeout=180), 0)
                 self.closed(ca)
                 self.consistent()
 
@@ -774,9 +774,9 @@ class Killed(HierarchyTest):
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'certctl_ca' AND wait_event_type = 'Lock'"
         for table in ("intermediate_cas", "ca_instances", "ca_requests", "audit_events"):
             with self.subTest(table):
-                with self.stack.holding(f"LOCK TABLE {table} IN SHARE MODE"):
+                with self.stack.holding(f"LOCK TABLE {table} IN SHARE MODE") as ask:
                     job = self.job()
-                    self.stack.wait(lambda: self.stack.value(waiting) == "1", what="the job waits")
+                    self.stack.wait(lambda ask=ask: ask(waiting) == ["1"], what="the job waits")
                     job.kill()
                     job.wait()
                 self.stack.wait(lambda: self.stack.value("SELECT count(*) FROM pg_stat_activity WHERE usename = 'certctl_ca'") == "0",
@@ -784,7 +784,7 @@ class Killed(HierarchyTest):
                 self.assertEqual(self.issuing("local"), old)
                 self.assertEqual(self.state_of(old), ["active", "active"])
                 self.consistent()
-        self.assertEqual(self.job().wait(timeout=60), 0)
+        self.assertEqual(self.job().wait(timeout=180), 0)
         new = self.issuing("local")
         self.assertNotEqual(new, old)
         self.assertEqual(self.state_of(old), ["retiring", "retiring"])
@@ -804,7 +804,7 @@ class Loaded(Killed):
         with open(path, "w", encoding="utf-8") as out:
             out.write(pem)
         os.chmod(path, 0o644)
-        self.job(CERTCTL_CA_CERT_PATH=path, **({"CERTCTL_CA_KEY_PATH": key} if key else {})).wait(timeout=60)
+        self.job(CERTCTL_CA_CERT_PATH=path, **({"CERTCTL_CA_KEY_PATH": key} if key else {})).wait(timeout=180)
         return self.stack.sql("SELECT test_status, last_error FROM issuers WHERE id = 'iss-local'")[0]
 
     def key(self, name, mode=0o600):

@@ -110,7 +110,7 @@ class Sealed(ProtocolTest):
         now = sealed.passphrase(self.stack)
         blob = sealed.seal(1, now, CONFIG)  # one salt for all: what takes its time is the sealing
         self.stack.sql("INSERT INTO issuers (id, name, type, config, encrypted_config, source) SELECT 'iss-many-' || lpad(i::text, 3, '0'), "
-                       f"'many ' || i, 'VaultPKI', '{{}}', '\\x{blob.hex()}', 'env' FROM generate_series(1, 13) AS i")
+                       f"'many ' || i, 'VaultPKI', '{{}}', '\\x{blob.hex()}', 'env' FROM generate_series(1, 43) AS i")
         self.addCleanup(self.stack.sql, "DELETE FROM issuers WHERE id LIKE 'iss-many-%'")
         told = self.told()
         running = self.reseal(background=True)
@@ -119,12 +119,12 @@ class Sealed(ProtocolTest):
         finally:
             running.send_signal(signal.SIGKILL)
             running.wait()
-        versions = sorted(blob[0] for blob in self.blobs().values())
-        self.assertEqual(versions.count(3), 10)
-        self.assertEqual(self.told() - told, 10)
+        sealed_before = [blob[0] for blob in self.blobs().values()].count(3)
+        self.assertIn(sealed_before, (10, 20, 30, 40))
+        self.assertEqual(self.told() - told, sealed_before)
         done = self.reseal()
         self.assertEqual(done.returncode, 0, done.stdout)
-        self.assertIn("re-sealed 3\tcurrent 10", done.stdout)
+        self.assertIn(f"re-sealed {43 - sealed_before}\tcurrent {sealed_before}", done.stdout)
         self.assertEqual({sealed.unseal(now, blob) for blob in self.blobs().values()}, {CONFIG})
 
     def test_no_start_without_the_passphrase_of_a_secret(self):
@@ -183,10 +183,10 @@ class Sealed(ProtocolTest):
         for thread in threads:
             thread.start()
         try:
-            self.stack.wait(lambda: len(made) > 3 or failed, seconds=60, what="orders before")
+            self.stack.wait(lambda: len(made) > 3 or failed, what="orders before")
             done = self.reseal()
             here = len(made)
-            self.stack.wait(lambda: len(made) > here + 3 or failed, seconds=60, what="orders after")
+            self.stack.wait(lambda: len(made) > here + 3 or failed, what="orders after")
         finally:
             stop.set()
             for thread in threads:

@@ -26,7 +26,7 @@ class Site(unittest.TestCase):
     def served(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        with socket.create_connection(("127.0.0.1", self.stack.port), timeout=10) as wire:
+        with socket.create_connection(("127.0.0.1", self.stack.port), timeout=60) as wire:
             with context.wrap_socket(wire, server_hostname="localhost") as tls:
                 return x509.load_der_x509_certificate(tls.getpeercert(True))
 
@@ -91,7 +91,7 @@ class Site(unittest.TestCase):
         try:
             self.revoke_current()  # the long-lived one goes; from here on by age
             began = time.monotonic()
-            while len(seen) < 3 and time.monotonic() - began < 200:
+            while len(seen) < 3 and time.monotonic() - began < 400:
                 self.due()
                 time.sleep(2)
         finally:
@@ -123,7 +123,7 @@ class Site(unittest.TestCase):
                             what="the run failed")
         finally:
             self.stack.run("up")
-        self.stack.wait(lambda: self.served().serial_number != before, 30, "taken over after all")
+        self.stack.wait(lambda: self.served().serial_number != before, what="taken over after all")
 
     def test_what_the_web_server_refuses_is_turned_back(self):
         place = os.path.join(self.stack.dir, "site")
@@ -135,7 +135,7 @@ class Site(unittest.TestCase):
                 out.write("nothing")
         os.symlink(os.path.basename(broken), os.path.join(place, ".test"))
         os.rename(os.path.join(place, ".test"), os.path.join(place, "current"))
-        self.stack.wait(lambda: os.readlink(os.path.join(place, "current")) == before, 30, "turned back")
+        self.stack.wait(lambda: os.readlink(os.path.join(place, "current")) == before, what="turned back")
         self.served()
 
 

@@ -16,7 +16,7 @@ from stack import Stack
 from test_clients import ClientTest
 
 MODULES = "/usr/lib/apache2/modules"
-LONG_S = 120  # for what a web server does by itself
+LONG_S = 300  # for what a web server does by itself
 
 
 class WebServerTest(ClientTest):
@@ -84,7 +84,7 @@ class WebServerTest(ClientTest):
         """Serial number of what the server shows for this name to a client that trusts our root alone, or None."""
         context = ssl.create_default_context(cafile=self.stack.root_pem)
         try:
-            with socket.create_connection(("127.0.0.1", self.tls_port), timeout=20) as plain, \
+            with socket.create_connection(("127.0.0.1", self.tls_port), timeout=60) as plain, \
                     context.wrap_socket(plain, server_hostname=name) as wrapped:
                 der = wrapped.getpeercert(binary_form=True)
         except OSError:
