@@ -57,7 +57,7 @@ class ApiTest(test_hierarchy.HierarchyTest):
         return answer["request_id"]
 
     def ended(self, request):
-        self.stack.wait(lambda: self.good("GET", f"/intermediates/requests/{request}")["state"] in ("done", "failed"), 30, f"end of {request}")
+        self.stack.wait(lambda: self.good("GET", f"/intermediates/requests/{request}")["state"] in ("done", "failed"), what=f"end of {request}")
         return self.good("GET", f"/intermediates/requests/{request}")
 
     def create(self, path=None, **body):
@@ -263,6 +263,16 @@ class Hierarchy(ApiTest):
         self.stack.wait(answered, 60, "an OCSP answer")
         return found["it"]
 
+    def becomes_revoked(self, ca, issuer):
+        """The web server may keep what was asked before; it is told within a second, where the machine is not busy."""
+        found = []
+
+        def revoked():
+            found[:] = [self.ocsp_of(ca, issuer)]
+            return found[0].certificate_status == ocsp.OCSPCertStatus.REVOKED
+        self.stack.wait(revoked, what="OCSP says revoked")
+        return found[0]
+
     def test_6_revoked(self):
         policy, root = self.ca("policy"), self.ca("root")
         second = self.create(name="second", parent_ca_id=policy, subject={"common_name": "API Second"})
@@ -273,10 +283,10 @@ class Hierarchy(ApiTest):
         self.assertEqual(self.ocsp_of(second, policy).certificate_status, ocsp.OCSPCertStatus.GOOD)
         self.assertEqual(self.ocsp_of(outside, policy).certificate_status, ocsp.OCSPCertStatus.GOOD)
         self.assertEqual(self.good("POST", f"/intermediates/{second}/revoke", {"reason": "keyCompromise"}), {"status": "revoked"})
-        answer = self.ocsp_of(second, policy)
-        self.assertEqual((answer.certificate_status, answer.revocation_reason), (ocsp.OCSPCertStatus.REVOKED, x509.ReasonFlags.key_compromise))
+        answer = self.becomes_revoked(second, policy)
+        self.assertEqual(answer.revocation_reason, x509.ReasonFlags.key_compromise)
         self.good("POST", f"/intermediates/{self.made(partner)}/revoke")
-        self.assertEqual(self.ocsp_of(outside, policy).certificate_status, ocsp.OCSPCertStatus.REVOKED)
+        self.becomes_revoked(outside, policy)
         serials = [self.certificate_of(second).serial_number, outside.serial_number]
         self.stack.wait(lambda: all(self.crl(policy).get_revoked_certificate_by_serial_number(serial) for serial in serials), what="both on the CRL")
         self.assertRefused(self.call("POST", f"/intermediates/{second}/revoke"), 409, "already revoked")

@@ -301,9 +301,8 @@ class Accepted(OcspTest):
                                    key_file, "-status_url", self.stack.http_url + PATH, "-status", "-www", "-CAfile", self.ca_file],
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         try:
-            time.sleep(0.5)
-            done = subprocess.run(["curl", "-sv", "--noproxy", "*", "--cert-status", "--cacert", self.stack.root_pem, f"https://localhost:{port}/"],
-                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+            done = subprocess.run(["curl", "-sv", "--retry", "60", "--retry-delay", "1", "--retry-connrefused", "--noproxy", "*", "--cert-status", "--cacert", self.stack.root_pem, f"https://localhost:{port}/"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, timeout=180)
         finally:
             server.terminate()
             said = server.communicate(timeout=60)[0].decode(errors="replace")
@@ -460,14 +459,14 @@ class Rotation(OcspTest):
             thread.start()
         try:
             disturb()
+            before = count[0]
+            self.stack.wait(lambda: count[0] > max(300, before + 30), what="answers enough")
         finally:
-            time.sleep(1.5)
             stop.set()
             for thread in threads:
                 thread.join()
         print(f"# {count[0] / (time.monotonic() - began):.0f} requests a second meanwhile")
         self.assertEqual(bad, [])
-        return count[0]
 
     def asked(self, serial):
         """The very first question about it, so that no web server has kept anything."""
@@ -483,7 +482,7 @@ class Rotation(OcspTest):
         """A whole walk of the job over the certificates."""
         self.stack.sql("UPDATE ocsp_responders SET ahead_begun_at = NULL, ahead_not_after = NULL")
         self.stack.wait(lambda: self.stack.value("SELECT bool_and(ahead_begun_at IS NOT NULL AND ahead_not_after IS NULL) FROM ocsp_responders") == "t",
-                        60, "a walk from one end to the other")
+                        what="a walk from one end to the other")
 
     def insert(self, first, count, not_after="now() + interval '30 days'"):
         """Certificates of which only the database knows."""
@@ -508,11 +507,10 @@ class Rotation(OcspTest):
         def rotate():
             for _ in range(3):
                 self.make_due()
-                self.stack.wait(lambda: all(self.serials()[ca] != serial for ca, serial in seen[-1].items()), 30, "new responders")
+                self.stack.wait(lambda: all(self.serials()[ca] != serial for ca, serial in seen[-1].items()), what="new responders")
                 seen.append(self.serials())
-                self.stack.wait(lambda: f"{self.ask(self.leaf, nonce=b'n').certificates[0].serial_number:x}" == seen[-1][self.ca_id], 5, "in use")
-        count = self.under_load(rotate)
-        self.assertGreater(count, 300)
+                self.stack.wait(lambda: f"{self.ask(self.leaf, nonce=b'n').certificates[0].serial_number:x}" == seen[-1][self.ca_id], what="in use")
+        self.under_load(rotate)
         rows = self.stack.value("SELECT count(*) FROM audit_events WHERE action = 'ocsp_responder_rotated'")
         self.assertGreaterEqual(int(rows), 8)
 
@@ -527,7 +525,7 @@ class Rotation(OcspTest):
                     self.stack.kill("certctl-job-crl-generation")
             good = ("SELECT count(*) FROM ocsp_responders WHERE not_after > now() + interval '20 days' AND wanted_spki IS NULL "
                     "AND cert_pem IS NOT NULL")
-            self.stack.wait(lambda: self.stack.value(good) == "2", 60, "responders are good again")
+            self.stack.wait(lambda: self.stack.value(good) == "2", what="responders are good again")
         self.under_load(kill)
 
     def test_4_gone(self):
@@ -536,7 +534,7 @@ class Rotation(OcspTest):
         time.sleep(1.1)
         statuses = set()
         self.stack.wait(lambda: (statuses.add(self.post(self.request(self.leaf, nonce=b"g")).body), self.ask(self.leaf, nonce=b"g").response_status)[1]
-                        == ocsp.OCSPResponseStatus.SUCCESSFUL, 30, "an answer again")
+                        == ocsp.OCSPResponseStatus.SUCCESSFUL, what="an answer again")
         folder = os.path.join(self.stack.dir, "state", "ocsp")
         self.assertEqual(os.stat(folder).st_mode & 0o777, 0o700)
         for name in os.listdir(folder):
@@ -550,10 +548,9 @@ class Rotation(OcspTest):
         for name in os.listdir(folder):
             os.utime(os.path.join(folder, name), (1, time.time() - 90000))
         self.stack.kill("certctl-job-ocsp-presign")  # the next one tidies at once
-        self.stack.wait(lambda: {os.path.join(folder, name) for name in os.listdir(folder)} == named, 30, "only the keys in use")
+        self.stack.wait(lambda: {os.path.join(folder, name) for name in os.listdir(folder)} == named, what="only the keys in use")
         self.assertIsNone(self.row(leaf.serial_number))  # tidying is the last of what a look does
         self.assertEqual(self.stack.value("SELECT count(*) FROM ocsp_responders WHERE ahead_begun_at IS NOT NULL"), "0")
-
 
     def test_6_signed_ahead(self):
         """Every live certificate has its answer before anybody asks, and the first who asks gets that one: no signature."""
@@ -595,8 +592,8 @@ class Rotation(OcspTest):
         self.stack.sql("UPDATE ocsp_responders SET ahead_begun_at = NULL, ahead_not_after = NULL")
         stored = ("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'certctl-job-ocsp-presign' AND wait_event_type = 'Lock' "
                   "AND query LIKE 'INSERT INTO ocsp_response_cache%'")
-        with self.stack.holding("LOCK TABLE ocsp_response_cache IN SHARE MODE"):
-            self.stack.wait(lambda: self.stack.value(stored) != "0", 60, "the job stores what it signed")
+        with self.stack.holding("LOCK TABLE ocsp_response_cache IN SHARE MODE") as ask:
+            self.stack.wait(lambda: ask(stored) != ["0"], what="the job stores what it signed")
             self.stack.kill("certctl-job-ocsp-presign")
             self.stack.sql("UPDATE scheduler_state SET run_requested_at = now() WHERE job LIKE 'ocsp-presign@%'")  # it need not wait
         self.walk()
@@ -681,7 +678,7 @@ class NotKept(OcspTest):
         def arrived():
             after = counts()
             return {label: after.get(label, 0) - before.get(label, 0) for label in sent}
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while arrived() != sent and time.monotonic() < deadline:
             time.sleep(0.2)
         self.assertEqual(arrived(), sent)
@@ -718,7 +715,7 @@ class Limited(OcspTest):
         invalid = "INSERT INTO ocsp_invalidations (issuer_id, ca_id, serial_hex)"
         before = int(self.stack.value(told))
         self.stack.sql(f"{invalid} SELECT 'iss-local', '{self.ca_id}', 'fade' || to_hex(n) FROM generate_series(1, 150) n")
-        self.stack.wait(lambda: int(self.stack.value(told)) >= before + 150, 60, "all are told once")
+        self.stack.wait(lambda: int(self.stack.value(told)) >= before + 150, what="all are told once")
         self.assertStatus(self.get(self.leaf).body, GOOD)
         self.assertStatus(self.post(self.request(self.leaf)).body, GOOD)
         serial = f"{self.leaf.serial_number:x}"
@@ -728,13 +725,15 @@ class Limited(OcspTest):
         for kept in (self.get, lambda leaf: self.post(self.request(leaf))):
             self.stack.wait(lambda kept=kept: ocsp.load_der_ocsp_response(kept(self.leaf).body).certificate_status == REVOKED, 50, "it is replaced")
 
-    def flood(self, count, mark):
-        """Bodies of so many POSTs from four connections, and how long they took."""
+    def flood(self, mark):
+        """Bodies of POSTs from four connections until 300 were refused, and how long they took."""
         answers, began = [], time.monotonic()
 
         def ask(first):
             wire = http.client.HTTPConnection("localhost", self.stack.http_port, timeout=60)
-            for n in range(first, count, 4):
+            for n in range(first, 20000, 4):
+                if sum(one[3] == UNAUTHORIZED for one in answers[:]) >= 300:
+                    break
                 body = self.request(self.leaf, nonce=b"%s%06d" % (mark, n))
                 try:
                     wire.request("POST", PATH, body, {"Content-Type": MEDIA})
@@ -761,10 +760,8 @@ class Limited(OcspTest):
         self.assertLessEqual(allowed, 1000 + took * 1000 / 60 + 60)
 
     def test_1_in_front(self):
-        """1,300 POSTs of one address: about 1,000 answers, the rest unauthorized."""
-        answers, took = self.flood(1300, b"f")
-        self.assertEqual(len(answers), 1300)
-        self.assertLimited(answers, took)
+        """Of one address: about 1,000 answers, the rest unauthorized."""
+        self.assertLimited(*self.flood(b"f"))
 
     def test_2_of_the_responder(self):
         """The limit in front is off: the responder's own holds."""
@@ -781,8 +778,7 @@ class Limited(OcspTest):
                             what="new workers of the web server")
         self.stack.sql("DELETE FROM rate_limit_buckets")
         time.sleep(5.1)  # what workers hold of a bucket is void then
-        answers, took = self.flood(1300, b"w")
-        self.assertLimited(answers, took)
+        self.assertLimited(*self.flood(b"w"))
         counted = ("SELECT coalesce(sum(value), 0) > 0 FROM metric_counters WHERE name = 'certctl_ocsp_counter_total' "
                    "AND labels = 'label=\"rate_limited\"'")
         self.stack.wait(lambda: (self.post(self.request(self.leaf, nonce=b"n")), self.stack.value(counted))[1] == "t", what="counted")

@@ -121,7 +121,7 @@ class Revoked(OcspTest):
         response = self.ask(leaf)
         self.assertEqual(response.revocation_reason, x509.ReasonFlags.superseded)
         self.assertAlmostEqual(response.revocation_time.timestamp(), response.produced_at.timestamp(), delta=60)
-        self.stack.wait(lambda: self.listed(leaf), 10, "the next CRL has it")
+        self.stack.wait(lambda: self.listed(leaf), what="the next CRL has it")
 
     def test_who_asks_once_leaves_no_file(self):
         if self.stack.web != "nginx":  # Apache keeps the first answer
@@ -163,14 +163,18 @@ class Revoked(OcspTest):
         self.revoke(leaf)
         revoked = time.monotonic()
         time.sleep(8)
+
+        def the_last():
+            return [status for _, status in sorted(heard, key=lambda one: one[0])[-20:]]
+        # A busy machine is later; yet before the web server's own minute is over.
+        self.stack.wait(lambda: the_last() == [REVOKED] * 20, 45, "nobody hears good any more")
         stop.set()
         for thread in threads:
             thread.join()
         late = [asked - revoked for asked, status in heard if asked > revoked and status != REVOKED]
         self.assertEqual([status for _, status in heard if status not in (GOOD, REVOKED)], [])
         print(f"# good was heard until {max(late, default=0):.3f} s after the revocation's answer, of {len(heard)} answers")
-        last = sorted(heard, key=lambda one: one[0])[-20:]
-        self.assertEqual([status for _, status in last], [REVOKED] * 20)
+        self.assertEqual(the_last(), [REVOKED] * 20)
 
     def test_the_job_alone(self):
         """A revocation of which only the rows tell, as on another host, and one that comes while the job is killed."""
