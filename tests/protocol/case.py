@@ -90,7 +90,7 @@ class ProtocolTest(unittest.TestCase):
 
         def work(call):
             answer = call()
-            while answer.status == 503 and held_on.is_set():
+            while held_on.is_set() and answer.status == 503:
                 answer = call()
             answers.append(answer)
         threads = [threading.Thread(target=work, args=(call,)) for call in calls]
