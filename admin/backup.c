@@ -45,6 +45,7 @@ void backup_statements_add(struct db *db)
     db_statements_add(db, &statements_here[FACTS], 1);
     restore_statements_add(db);
     verify_statements_add(db);
+    judge_statements_add(db);
 }
 
 struct create {

@@ -72,6 +72,16 @@ struct set_reader *backup_open(TALLOC_CTX *ctx, const char *path, const char *pa
 void backup_statements_add(struct db *db);
 void restore_statements_add(struct db *db);
 void verify_statements_add(struct db *db);
+void judge_statements_add(struct db *db);
+
+/* ---- backup_judge.c ---- */
+
+/* The members of a manifest that count rows. */
+#define BACKUP_COUNTS 3
+extern const char *const backup_counts[BACKUP_COUNTS];
+/* Whether a database that was restored from the set, which was read to its end, is what the
+ * manifest says and holds together; each fault is printed. INPUT_MALFORMED: it does not. */
+bool backup_judge(TALLOC_CTX *ctx, struct set_reader *set, struct db *db, struct fault *fault);
 
 /* ---- restore.c, restore_database.c, restore_replay.c ---- */
 

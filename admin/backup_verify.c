@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <openssl/x509.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
@@ -18,45 +17,21 @@
 #include "core/digest.h"
 #include "core/json.h"
 #include "core/memory.h"
-#include "pki/certificate.h"
 
 #include "core/banned.h"
 
 #define MAINTENANCE "postgres"
 #define LOCK        "verify.lock"
 #define RANDOM_SIZE 8
-#define TOLD_MAX    100
 
 /* $1 what the names begin with. */
 static const struct statement left_behind = {
     "verify_left_behind",
     "SELECT datname::text AS name FROM pg_database WHERE starts_with(datname::text, $1::text) "
     "AND substr(datname::text, length($1::text) + 1) ~ '^[0-9a-f]{16}$'"};
-static const struct statement contents = {
-    "verify_contents",
-    "SELECT (SELECT max(version)::integer FROM schema_migrations WHERE version ~ '^[0-9]+$') AS "
-    "schema, (SELECT count(*) FROM certificate_versions) AS certificates, (SELECT count(*) FROM "
-    "certificate_revocations) AS revocations, (SELECT count(*) FROM audit_events) AS events, "
-    "coalesce((SELECT jsonb_agg(jsonb_build_object('id', id, 'key_ref', key_ref, 'crl_number', "
-    "crl_number) ORDER BY id) FROM ca_instances), '[]')::text AS cas"};
-static const struct statement chain = {
-    "verify_chain",
-    "SELECT first_break_id, first_break_pos, row_count FROM audit_events_verify_chain()"};
-static const struct statement keys = {
-    "verify_keys", "SELECT id, key_ref FROM ca_instances WHERE state <> 'lost' ORDER BY id"};
-static const struct statement versions = {
-    "verify_versions",
-    "SELECT v.id, v.serial_number, v.fingerprint_sha256, v.not_after, v.pem_chain, v.ca_id, "
-    "c.cert_der, EXISTS (SELECT 1 FROM ca_instances i WHERE i.issuer_id = v.issuer_id) AS ours "
-    "FROM certificate_versions v LEFT JOIN ca_instances c ON c.id = v.ca_id ORDER BY v.id"};
-
 void verify_statements_add(struct db *db)
 {
     db_statements_add(db, &left_behind, 1);
-    db_statements_add(db, &contents, 1);
-    db_statements_add(db, &chain, 1);
-    db_statements_add(db, &keys, 1);
-    db_statements_add(db, &versions, 1);
 }
 
 struct verify {
@@ -69,11 +44,6 @@ struct verify {
     struct text_list paths; /* where each entry came from, or "" */
     int dump;               /* the database's entry, a file without a name */
     const char *database;   /* the one that is filled */
-    int64_t looked_at;      /* versions */
-    int64_t faults;
-    const char *first; /* of them */
-    struct certificate *ca;
-    const char *ca_id; /* of `ca` */
 };
 
 static void *file_failed(struct fault *fault, const char *what, const char *path)
@@ -94,16 +64,14 @@ static void print_head(TALLOC_CTX *ctx, const json_t *head)
         (long long)json_integer_value(json_object_get(head, "schema")));
 }
 
-static const char *const counts[] = {"certificates", "revocations", "events"};
-
 static void print_manifest(TALLOC_CTX *ctx, const json_t *manifest, const struct text_list *paths)
 {
     const json_t *entries = json_object_get(manifest, "entries");
     const json_t *cas = json_object_get(manifest, "cas");
 
-    for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
-        (void)printf("%s\t%lld\n", counts[i],
-                     (long long)json_integer_value(json_object_get(manifest, counts[i])));
+    for (size_t i = 0; i < BACKUP_COUNTS; i++)
+        (void)printf("%s\t%lld\n", backup_counts[i],
+                     (long long)json_integer_value(json_object_get(manifest, backup_counts[i])));
     for (size_t i = 0; i < json_array_size(cas); i++) {
         const json_t *ca = json_array_get(cas, i);
         const char *key = json_text_at(ca, "key_ref");
@@ -281,178 +249,14 @@ static bool load(const struct verify *verify, struct fault *fault)
                      "the database of the back-up cannot be restored: %s", why.detail);
 }
 
-/* ---- what came out ---- */
+/* ---- all of it ---- */
 
-static void __attribute__((format(printf, 2, 3)))
-found(struct verify *verify, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    const char *text = mem_vprintf(verify->ctx, format, args);
-    va_end(args);
-    if (verify->faults++ == 0)
-        verify->first = text;
-    if (verify->faults <= TOLD_MAX)
-        (void)printf("fault\t%s\n", text);
-}
-
-static bool check_contents(struct verify *verify, struct db *db, struct fault *fault)
-{
-    const json_t *manifest = set_manifest(verify->set);
-    const int64_t schema = json_integer_value(json_object_get(set_head(verify->set), "schema"));
-    const struct rows *rows = db_query_params(verify->ctx, db, &contents, fault, NULL, 0);
-
-    if (!rows)
-        return false;
-    if (row_integer(rows, 0, "schema") != schema)
-        found(verify, "the head says schema %lld, the database is of %lld", (long long)schema,
-              (long long)row_integer(rows, 0, "schema"));
-    for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
-        const int64_t said = json_integer_value(json_object_get(manifest, counts[i]));
-        if (row_integer(rows, 0, counts[i]) != said)
-            found(verify, "the manifest says %lld %s, the database has %lld", (long long)said,
-                  counts[i], (long long)row_integer(rows, 0, counts[i]));
-    }
-    AUTO(json_t) *cas = json_loads(row_text(rows, 0, "cas"), 0, NULL);
-    if (!json_equal(cas, json_object_get(manifest, "cas")))
-        found(verify, "the manifest names other CAs, or CRL numbers, than the database has");
-    return true;
-}
-
-static bool check_chain(struct verify *verify, struct db *db, struct fault *fault)
-{
-    const struct rows *rows = db_query_params(verify->ctx, db, &chain, fault, NULL, 0);
-
-    if (!rows)
-        return false;
-    (void)printf("sealed events\t%lld\n", (long long)row_integer(rows, 0, "row_count"));
-    if (row_integer(rows, 0, "first_break_pos") != -1)
-        found(verify, "the audit chain is broken at %s",
-              text_quote(verify->ctx, row_text(rows, 0, "first_break_id")));
-    return true;
-}
-
-static bool has_entry(const struct verify *verify, const char *name)
-{
-    const json_t *entries = json_object_get(set_manifest(verify->set), "entries");
-
-    for (size_t i = 0; i < json_array_size(entries); i++)
-        if (text_equal(json_text_at(json_array_get(entries, i), "name"), name))
-            return true;
-    return false;
-}
-
-/* A token keeps its keys; of a file the key and what the signer knows belong together. */
-static bool check_keys(struct verify *verify, struct db *db, struct fault *fault)
-{
-    const struct rows *rows = db_query_params(verify->ctx, db, &keys, fault, NULL, 0);
-
-    for (size_t i = 0; rows && i < rows->count; i++) {
-        const char *slash = strrchr(row_text(rows, i, "key_ref"), '/');
-        if (text_starts(row_text(rows, i, "key_ref"), "pkcs11:") || !slash)
-            continue;
-        if (!has_entry(verify, mem_printf(verify->ctx, "ca/%s", slash + 1)))
-            found(verify, "the key of CA %s is not in the file", row_text(rows, i, "id"));
-        if (!has_entry(verify, mem_printf(verify->ctx, "ca/%s.facts", slash + 1)))
-            found(verify, "the signer's facts of CA %s are not in the file",
-                  row_text(rows, i, "id"));
-    }
-    return rows;
-}
-
-/* The CA of the row; most rows in a row have the same. NULL: it cannot be read. */
-static const struct certificate *ca_of(struct verify *verify, const struct rows *row)
-{
-    const char *id = row_text(row, 0, "ca_id");
-    struct fault ignored = {0};
-
-    if (text_equal(verify->ca_id, id))
-        return verify->ca;
-    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    talloc_free(verify->ca); /* nothing where it is NULL */
-    verify->ca = certificate_from_der(verify->ctx, row_bytes(scratch, row, 0, "cert_der"),
-                                      &ignored);
-    verify->ca_id = mem_text(verify->ctx, id);
-    return verify->ca;
-}
-
-static const char *wrong_with_ca(struct verify *verify, const struct rows *row,
-                                 const struct certificate *leaf)
-{
-    if (row_null(row, 0, "ca_id"))
-        return row_bool(row, 0, "ours") ? "it names no CA, and its issuer has CAs" : NULL;
-    if (row_null(row, 0, "cert_der"))
-        return "it is of an unknown CA";
-    const struct certificate *ca = ca_of(verify, row);
-    EVP_PKEY *key = ca ? X509_get0_pubkey(ca->x509) : NULL;
-    if (!key)
-        return "the certificate of its CA cannot be read";
-    if (leaf &&
-        (!bytes_equal(leaf->issuer_der, ca->subject_der) || X509_verify(leaf->x509, key) != 1))
-        return "its CA did not sign it";
-    return NULL;
-}
-
-/* NULL: nothing. A version that a restore took from the signer's log has no bytes. */
-static const char *wrong_with(struct verify *verify, const struct rows *row)
-{
-    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
-    const char *pem = row_text(row, 0, "pem_chain");
-    struct fault ignored = {0};
-
-    if (!*pem)
-        return wrong_with_ca(verify, row, NULL);
-    const struct certificate *leaf = certificate_from_pem(scratch, pem, &ignored);
-    if (!leaf)
-        return "its certificate cannot be read";
-    if (!text_equal(leaf->serial, row_text(row, 0, "serial_number")))
-        return "its serial is not that of its certificate";
-    if (!text_equal(leaf->fingerprint_sha256, row_text(row, 0, "fingerprint_sha256")))
-        return "its fingerprint is not that of its certificate";
-    if (leaf->not_after != row_time(row, 0, "not_after"))
-        return "its end is not that of its certificate";
-    return wrong_with_ca(verify, row, leaf);
-}
-
-static bool look_at(void *arg, const struct rows *row, struct fault *fault)
-{
-    struct verify *verify = arg;
-    const char *wrong = wrong_with(verify, row);
-
-    (void)fault;
-    verify->looked_at++;
-    if (wrong)
-        found(verify, "certificate version %s: %s", row_text(row, 0, "id"), wrong);
-    return true;
-}
-
-static bool check_versions(struct verify *verify, struct db *db, struct fault *fault)
-{
-    if (!db_begin_snapshot(db, fault))
-        return false;
-    const bool read = db_each_params(db, &versions, look_at, verify, fault, NULL, 0);
-    db_rollback(db);
-    (void)printf("certificates looked at\t%lld\n", (long long)verify->looked_at);
-    return read;
-}
-
-static bool check(struct verify *verify, struct fault *fault)
+static bool check(const struct verify *verify, struct fault *fault)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     struct db *db = backup_connect(scratch, verify->settings, verify->database, fault);
 
-    if (!db || !check_contents(verify, db, fault) || !check_chain(verify, db, fault) ||
-        !check_keys(verify, db, fault) || !check_versions(verify, db, fault))
-        return false;
-    if (verify->faults == 0)
-        return true;
-    if (verify->faults == 1)
-        return fault_set(fault, INPUT_MALFORMED, NULL, "the back-up does not hold: %s",
-                         verify->first);
-    return fault_set(fault, INPUT_MALFORMED, NULL,
-                     "the back-up does not hold: %.150s, and %lld more of its faults above",
-                     verify->first, (long long)verify->faults - 1);
+    return db && backup_judge(scratch, verify->set, db, fault);
 }
 
 static bool take_lock(const struct verify *verify, int *ret_fd, struct fault *fault)
