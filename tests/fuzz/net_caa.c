@@ -3,26 +3,11 @@
 #include "core/auto.h"
 #include "core/memory.h"
 #include "net/caa_record.h"
+#include "records.h"
 
 #include "core/banned.h"
 
-#define RECORDS_MAX 8
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static size_t split(TALLOC_CTX *ctx, const uint8_t *data, size_t size, struct bytes *records)
-{
-    size_t count = 0;
-
-    while (count < RECORDS_MAX && size >= 2) {
-        const size_t length = least((size_t)(data[0] * 256u + data[1]), size - 2);
-
-        records[count++] = bytes_copy(ctx, (struct bytes){data + 2, length});
-        data += 2 + length;
-        size -= 2 + length;
-    }
-    return count;
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -30,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct text_list ours = text_split(scratch, "ca.test", ',');
     const struct text_list none = {0};
     struct bytes records[RECORDS_MAX];
-    const size_t count = split(scratch, data, size, records);
+    const size_t count = records_split(scratch, (struct bytes){data, size}, records);
     struct caa_wish wish = {false, &ours, "https://a.test/account/1", "dns-01"};
     struct fault fault = {0};
 
