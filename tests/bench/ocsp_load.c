@@ -102,15 +102,11 @@ static const char *path_of(TALLOC_CTX *ctx, const char *base, struct bytes der)
 static struct question question_of(struct run *run, const char *serial)
 {
     struct question question = {.path = http_path(run->asking.url)};
-    struct ocsp_cert_id id = {.hash = OCSP_SHA1, .null_parameters = true};
-    const size_t size = ocsp_hash_size(OCSP_SHA1);
+    struct ocsp_cert_id id = {0};
 
-    if (!hex_to_bytes(run, serial, &id.serial))
+    if (!ocsp_cert_id_of(run, &run->ca, serial, &id))
         give_up("%s is no serial", serial);
-    id.name_hash = (struct bytes){run->ca.name[OCSP_SHA1], size};
-    id.key_hash = (struct bytes){run->ca.key[OCSP_SHA1], size};
-    const struct bytes whole = ocsp_cert_id_encode(run, &id);
-    question.body = run->nonce ? with_nonce(run, whole) : ocsp_request_encode(run, whole);
+    question.body = run->nonce ? with_nonce(run, id.whole) : ocsp_request_encode(run, id.whole);
     if (text_equal(run->form, "get")) {
         question.path = path_of(run, question.path, question.body);
         question.body = (struct bytes){0};
