@@ -243,12 +243,8 @@ static bool register_answer(struct request *request, struct response *response,
     acme_of(request)->spent = true;
     if (text_equal(outcome, "bad_nonce"))
         return fault_set(fault, ACME_BAD_NONCE, "nonce", "the nonce was used before");
-    if (text_equal(outcome, "rate_limited")) {
-        fault_set(fault, RATE_LIMITED, NULL, "request rate limit exceeded; retry later");
-        fault->retry_after_s = (unsigned)row_integer(rows, 0,
-                                                     "retry_after"); /* rl_take: 1 to 3600 */
-        return false;
-    }
+    if (text_equal(outcome, "rate_limited"))
+        return acme_rate_refuse(rows, fault);
     if (text_equal(outcome, "binding"))
         return acme_binding_refuse(fault);
     account_from_row(request, rows);

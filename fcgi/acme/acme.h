@@ -173,13 +173,14 @@ struct acme_identifiers {
 bool acme_identifiers_read(struct request *request, json_t *array,
                            struct acme_identifiers *ret_identifiers, struct fault *fault);
 /* order.c */
-/* RATE_LIMITED: a name failed too often within the hour (01 section 14). Off, it costs nothing. */
-bool acme_failures_check(struct request *request, const struct acme_identifiers *identifiers,
-                         struct fault *fault);
-
+/* RATE_LIMITED, with the seconds that the statement's retry_after names. Returns false. */
+bool acme_rate_refuse(const struct rows *rows, struct fault *fault);
 /* What is wrong where the outcome of acme_order_create or acme_authz_create is a refusal that both
  * have. Returns false. */
 bool acme_create_refuse(const struct rows *rows, struct fault *fault);
+/* RATE_LIMITED: a name failed too often within the hour (01 section 14). Off, it costs nothing. */
+bool acme_failures_check(struct request *request, const struct acme_identifiers *identifiers,
+                         struct fault *fault);
 
 /* renewal.c */
 /* What `replaces` of a new order names (RFC 9773 section 5). All NULL: it was not sent. */

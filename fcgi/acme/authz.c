@@ -220,11 +220,8 @@ static bool outcome_check(struct request *request, const struct rows *rows, cons
         return fault_set(fault, ACME_NOT_OWNER, NULL, "account does not own this resource");
     if (text_equal(outcome, "dead"))
         return fault_set(fault, INPUT_MALFORMED, NULL, "%s", dead);
-    if (text_equal(outcome, "rate_limited")) {
-        fault_set(fault, RATE_LIMITED, NULL, "request rate limit exceeded; retry later");
-        fault->retry_after_s = (unsigned)row_integer(rows, 0, "retry_after"); /* 1 to 3600 */
-        return false;
-    }
+    if (text_equal(outcome, "rate_limited"))
+        return acme_rate_refuse(rows, fault);
     return true;
 }
 

@@ -128,12 +128,8 @@ static bool refuse_outcome(struct request *request, struct response *response,
 
     if (text_equal(outcome, "bad_nonce"))
         return fault_set(fault, ACME_BAD_NONCE, "nonce", "the nonce was used before");
-    if (text_equal(outcome, "rate_limited")) {
-        fault_set(fault, RATE_LIMITED, NULL, "request rate limit exceeded; retry later");
-        fault->retry_after_s = (unsigned)row_integer(rows, 0,
-                                                     "retry_after"); /* rl_take: 1 to 3600 */
-        return false;
-    }
+    if (text_equal(outcome, "rate_limited"))
+        return acme_rate_refuse(rows, fault);
     if (text_equal(outcome, "concurrent"))
         return fault_set(fault, ACME_KEY_CHANGED, NULL,
                          "the account key was changed concurrently; retry");

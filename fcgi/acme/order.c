@@ -255,6 +255,13 @@ static struct rows *order_create(struct request *request, const struct wanted_or
         TEXT(selected(acme) ? acme->policy->id : NULL), INTEGER(acme->policy->row_version));
 }
 
+bool acme_rate_refuse(const struct rows *rows, struct fault *fault)
+{
+    fault_set(fault, RATE_LIMITED, NULL, "request rate limit exceeded; retry later");
+    fault->retry_after_s = (unsigned)row_integer(rows, 0, "retry_after"); /* 1 to 3600 */
+    return false;
+}
+
 bool acme_create_refuse(const struct rows *rows, struct fault *fault)
 {
     const char *outcome = row_text(rows, 0, "outcome");
@@ -265,9 +272,7 @@ bool acme_create_refuse(const struct rows *rows, struct fault *fault)
         return fault_set(fault, ACME_BAD_NONCE, "nonce", "the nonce was used before");
     if (text_equal(outcome, "account"))
         return fault_set(fault, ACME_ACCOUNT_STATE, NULL, "the account is not valid any more");
-    fault_set(fault, RATE_LIMITED, NULL, "request rate limit exceeded; retry later");
-    fault->retry_after_s = (unsigned)row_integer(rows, 0, "retry_after"); /* 1 to 3600 */
-    return false;
+    return acme_rate_refuse(rows, fault);
 }
 
 static bool create_outcome(const struct rows *rows, struct fault *fault)
