@@ -156,6 +156,19 @@ class Stack:
                     lines.append({"text": line.rstrip()})
         return lines
 
+    def requests(self, program, answers):
+        """The line that a responder logs at the end of each of these requests. Other lines carry the request's id too, and
+        a client has its answer before that last line is written."""
+        wanted = [answer.headers["X-Request-ID"] for answer in answers]
+        found = {}
+
+        def seen():
+            found.update((line["request_id"], line) for line in self.log(f"{program}.log")
+                         if line.get("msg") == "request" and line["request_id"] in wanted)
+            return len(found) == len(set(wanted))
+        self.wait(seen, what=f"log lines of {wanted}")
+        return [found[one] for one in wanted]
+
     def pids(self, program):
         """Processes of this stack whose binary has this name."""
         found = []

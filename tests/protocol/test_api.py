@@ -103,13 +103,7 @@ class ApiTest(ProtocolTest):
             self.assertEqual(body["error"], body["message"])
 
     def log_line(self, answer):
-        found = []
-
-        def look():
-            found[:] = [line for line in self.stack.log("api.log") if line.get("request_id") == answer.headers["X-Request-ID"]]
-            return found
-        self.stack.wait(look, what="the log line")
-        return found[0]
+        return self.stack.requests("api", [answer])[0]
 
     def direct(self, path, address, authorization=None, **params):
         """Over the socket with the edge key, from any address."""

@@ -204,15 +204,7 @@ class Costs(ProtocolTest):
 
     def costs(self, answers):
         """(round trips, commits) of each."""
-        wanted = [answer.headers["X-Request-ID"] for answer in answers]
-        found = {}
-
-        def seen():
-            found.update((line["request_id"], line) for line in self.stack.log("acme.log") if line.get("request_id") in wanted)
-            return len(found) == len(answers)
-
-        self.stack.wait(seen, seconds=60, what=f"log lines of {wanted}")
-        return [(found[one]["db_round_trips"], found[one]["db_commits"]) for one in wanted]
+        return [(line["db_round_trips"], line["db_commits"]) for line in self.stack.requests("acme", answers)]
 
     def cost(self, answer):
         return self.costs([answer])[0]

@@ -300,14 +300,7 @@ class Changes(SelectionTest):
         return self.at_once([lambda acme=acme: acme.order(*(names or [self.name()]), **members) for acme in acmes])
 
     def round_trips(self, answers):
-        wanted = {answer.headers["X-Request-ID"] for answer in answers}
-        found = {}
-
-        def seen():
-            found.update((line["request_id"], line["db_round_trips"]) for line in self.stack.log("acme.log") if line.get("request_id") in wanted)
-            return len(found) == len(wanted)
-        self.stack.wait(seen, what="log lines")
-        return list(found.values())
+        return [line["db_round_trips"] for line in self.stack.requests("acme", answers)]
 
     def test_the_mode(self):
         own = self.new(issuer_id="iss-local")["id"]
