@@ -385,6 +385,8 @@ class Deciders(ApprovalTest):
 
 class Races(ApprovalTest):
 
+    once = True
+
     def test_two_at_once(self):
         for verbs in (("approve", "approve"), ("approve", "reject"), ("reject", "reject")):
             w = self.wait_for_approval()

@@ -620,6 +620,7 @@ class Tree(HierarchyTest):
 class Killed(HierarchyTest):
     """kill -9 of the job at each of its steps, and what is left."""
 
+    once = True
     long = True
 
     def setUp(self):

@@ -21,6 +21,8 @@ def as_user(user, *command):
 @unittest.skipUnless(os.geteuid() == 0, "separate users exist only where ./run is root")
 class Isolation(ProtocolTest):
 
+    once = True
+
     def test_only_the_signer_can_read_a_ca_key(self):
         keys = self.stack.ca_keys
         self.assertEqual(len(keys), 2)
@@ -173,6 +175,8 @@ def status_of(pid):
 
 class Confinement(ProtocolTest):
     """What a confined process cannot do is tried in tests/unit/core/confine.c; here: that each one is."""
+
+    once = True
 
     PROGRAMS = ("certctl-acme", "certctl-api", "certctl-pki", "certctl-probe", "certctl-signer", "certctl-tick", "certctl-job-acme-validate",
                 "certctl-job-ca-hierarchy", "certctl-job-crl-generation", "certctl-job-signer-reconcile")

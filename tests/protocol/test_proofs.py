@@ -407,6 +407,7 @@ class Killed(ProofTest):
     twice. http-01 is in test_challenge.Crowd, dns-01 in Dns, job-processor in test_approvals.Races, the responder below and in
     tests/fault/test_seams.py, which kills it at each of its calls."""
 
+    once = True
     seconds = 20
 
     def client(self, profile="prof-proof-all", key=None, register=True):

@@ -442,6 +442,8 @@ class Compromise(RevocationTest):
 
 class Races(RevocationTest):
 
+    once = True
+
     def test_thirty_revocations_of_one_certificate(self):
         acme = self.client()
         leaf, key = self.leaf(acme, "race-revoke.example.org")

@@ -423,6 +423,8 @@ class Hold(RevokeTest):
 
 class Races(RevokeTest):
 
+    once = True
+
     def test_two_at_once(self):
         """Both have read a valid certificate before either can write."""
         certificate, leaf, _ = self.issued("api-race.example.org")
