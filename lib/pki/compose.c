@@ -195,16 +195,39 @@ static bool check_names(const struct issuer_facts *facts, const struct name_list
     return true;
 }
 
+/* What could be meant as the name of a host, partial wildcards and underscores included: clients
+ * read more than a subjectAltName may say. */
+static bool is_host_like(const char *text)
+{
+    static const char host[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.*";
+
+    return strchr(text, '.') && text[strspn(text, host)] == '\0';
+}
+
+/* What cannot be judged is refused where there is something to hold it against. */
+static bool check_subject_name(const struct issuer_facts *facts, const struct name *name,
+                               struct fault *fault)
+{
+    if (!name_rule_broken(name))
+        return check_constrained(facts, "subject", name, fault);
+    return (!constraint_list_has_kind(&facts->permitted_dns, name->kind) &&
+            !constraint_list_has_kind(&facts->excluded_dns, name->kind)) ||
+           refuse_name(fault, "subject", name->value,
+                       "cannot be held against the CA's name constraints");
+}
+
 /* Old clients read a common name as a DNS name, so one that could be meant so must be permitted
- * too, whatever the subjectAltName says. */
-static bool check_common_names(const struct issuer_facts *facts,
-                               const struct certificate_wish *wish, struct fault *fault)
+ * too, whatever the subjectAltName says; and constraints of mailboxes bind emailAddress (RFC 5280
+ * section 4.2.1.10). */
+static bool check_subject_names(const struct issuer_facts *facts,
+                                const struct certificate_wish *wish, struct fault *fault)
 {
     for (size_t i = 0; i < wish->subject_count; i++) {
-        const struct name name = {NAME_DNS, wish->subject[i].value};
-        if (!name.value || !text_equal(wish->subject[i].oid, "2.5.4.3") || name_rule_broken(&name))
-            continue;
-        if (strchr(name.value, '.') && !check_constrained(facts, "subject", &name, fault))
+        const struct rdn *rdn = &wish->subject[i];
+        const bool mailbox = text_equal(rdn->oid, "1.2.840.113549.1.9.1");
+        const bool host = text_equal(rdn->oid, "2.5.4.3") && is_host_like(rdn->value);
+        const struct name name = {mailbox ? NAME_EMAIL : NAME_DNS, rdn->value};
+        if ((mailbox || host) && !check_subject_name(facts, &name, fault))
             return false;
     }
     return true;
@@ -375,7 +398,7 @@ bool certificate_compose(TALLOC_CTX *ctx, const struct issuer_facts *facts,
         return refuse(fault, "names", "no name at all");
     if (!check_facts(facts, fault) || !check_serial(serial, fault) ||
         !check_subject(wish->subject, wish->subject_count, fault) ||
-        !check_names(facts, &wish->names, fault) || !check_common_names(facts, wish, fault) ||
+        !check_names(facts, &wish->names, fault) || !check_subject_names(facts, wish, fault) ||
         !check_usages(facts, wish, fault) || !check_policies(facts, &wish->policies, fault) ||
         !check_key(wish->spki, &key, fault) || !cut_leaf_life(facts, wish, &life, fault))
         return false;

@@ -612,36 +612,65 @@ Test(compose, names_stay_inside_the_constraints)
     }
 }
 
-/* A name hidden in the common name, where old clients look, is bound too. */
-Test(compose, common_names_are_constrained_too)
+/* A name hidden in the subject, where old clients look, is bound too. */
+static const struct {
+    const char *about;
+    const char *permitted;
+    const char *excluded;
+    const char *oid;
+    const char *value;
+    bool good;
+} hidden[] = {
+    {"inside",                        "example.com",       NULL,                 "2.5.4.3",              "www.example.com",  true },
+    {"words",                         "example.com",       NULL,                 "2.5.4.3",              "Example Ltd.",     true },
+    {"outside",                       "example.com",       NULL,                 "2.5.4.3",              "www.evil.example", false},
+    {"in capitals",                   "example.com",       NULL,                 "2.5.4.3",              "WWW.EVIL.EXAMPLE", false},
+    {"partial wildcard",              "example.com",       NULL,                 "2.5.4.3",              "w*.evil.example",  false},
+    {"partial wildcard, of anybody",  NULL,                NULL,                 "2.5.4.3",              "w*.evil.example",  true },
+    {"partial wildcard, excluded",    NULL,                "a.example.com",      "2.5.4.3",              "*a.example.com",   false},
+    {"underscore",                    "example.com",       NULL,                 "2.5.4.3",              "a_b.evil.example", false},
+    {"dot at the end, excluded",      NULL,                "example.com",        "2.5.4.3",              "www.example.com.", false},
+    {"another attribute",             "example.com",       NULL,                 "2.5.4.11",             "www.evil.example", true },
+    {"mailbox inside",                "email:example.com", NULL,                 "1.2.840.113549.1.9.1", "a@example.com",    true },
+    {"mailbox outside",               "email:example.com", NULL,                 "1.2.840.113549.1.9.1", "a@evil.example",   false},
+    {"mailbox excluded",              NULL,                "email:.example.com", "1.2.840.113549.1.9.1", "a@x.Example.com",
+     false                                                                                                                        },
+    {"two @",                         NULL,                "email:evil.example", "1.2.840.113549.1.9.1", "a@b@evil.example", false},
+    {"mailbox beside names of hosts", "example.com",       NULL,                 "1.2.840.113549.1.9.1", "a@evil.example",
+     true                                                                                                                         },
+};
+
+Test(compose, names_in_the_subject_are_constrained_too)
 {
-    static const struct rdn inside[] = {
-        {"2.5.4.3", RDN_UTF8, "www.example.com"}
-    };
-    static const struct rdn outside[] = {
-        {"2.5.4.10", RDN_UTF8, "Example"         },
-        {"2.5.4.3",  RDN_UTF8, "www.evil.example"}
-    };
-    static const struct rdn words[] = {
-        {"2.5.4.3", RDN_UTF8, "Example Ltd."}
-    };
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     const struct test_ca *ca = test_ca(scratch, "P-256", NULL);
-    struct issuer_facts facts = ca->facts;
-    struct certificate_wish wish = test_wish(scratch);
-    struct bytes tbs;
-    struct fault fault = {0};
 
-    text_list_add(scratch, &facts.permitted_dns, "example.com");
-    wish.subject = inside;
-    wish.subject_count = 1;
-    cr_expect(certificate_compose(scratch, &facts, &wish, test_serial, &tbs, &fault));
-    wish.subject = words;
-    cr_expect(certificate_compose(scratch, &facts, &wish, test_serial, &tbs, &fault));
-    wish.subject = outside;
-    wish.subject_count = 2;
-    cr_expect_not(certificate_compose(scratch, &facts, &wish, test_serial, &tbs, &fault));
-    cr_expect_str_eq(fault.field, "subject");
+    for (size_t i = 0; i < ARRAY_SIZE(hidden); i++) {
+        AUTO(TALLOC_CTX) *one = talloc_new(NULL);
+        const struct rdn subject[] = {
+            {"2.5.4.10",    RDN_UTF8, "Example"      },
+            {hidden[i].oid, RDN_IA5,  hidden[i].value}
+        };
+        struct issuer_facts facts = ca->facts;
+        struct certificate_wish wish = test_wish(one);
+        struct bytes tbs;
+        struct fault fault = {0};
+
+        wish.subject = subject;
+        wish.subject_count = ARRAY_SIZE(subject);
+        if (hidden[i].permitted)
+            text_list_add(one, &facts.permitted_dns, hidden[i].permitted);
+        if (hidden[i].excluded)
+            text_list_add(one, &facts.excluded_dns, hidden[i].excluded);
+        wish.names = (struct name_list){0};
+        const bool good = certificate_compose(one, &facts, &wish, test_serial, &tbs, &fault);
+
+        cr_expect_eq(good, hidden[i].good, "%s: %s", hidden[i].about, fault.detail);
+        if (!good) {
+            cr_expect_eq(fault.reason, NAME_CONSTRAINT, "%s", hidden[i].about);
+            cr_expect_str_eq(fault.field, "subject", "%s", hidden[i].about);
+        }
+    }
 }
 
 Test(compose, texts_of_tables)
