@@ -50,12 +50,15 @@ static bool read_last(int fd, const char *path, int64_t *ret_last, struct fault 
            broken(fault, path, "holds no CRL number");
 }
 
+/* Over the old one, never behind an empty file, which would say that no list was ever signed; what
+ * a broken one has behind it goes last. */
 static bool write_last(int fd, const char *path, int64_t number, struct fault *fault)
 {
     char record[CRL_RECORD_SIZE + 1];
 
     crl_record_write(number, record);
-    return (pwrite(fd, record, CRL_RECORD_SIZE, 0) == CRL_RECORD_SIZE && fsync(fd) == 0) ||
+    return (pwrite(fd, record, CRL_RECORD_SIZE, 0) == CRL_RECORD_SIZE &&
+            ftruncate(fd, CRL_RECORD_SIZE) == 0 && fsync(fd) == 0) ||
            failed(fault, path);
 }
 
@@ -131,9 +134,8 @@ bool crl_state_raise(const char *beside, int64_t number, int64_t *ret_last, stru
         return false;
     if (!read_last(fd, path, &last, &unreadable))
         last = 0;
-    if (number > last &&
-        (ftruncate(fd, 0) != 0 || !write_last(fd, path, number, fault) || !flush_name(path, fault)))
-        return fault->reason ? false : failed(fault, path);
+    if (number > last && (!write_last(fd, path, number, fault) || !flush_name(path, fault)))
+        return false;
     *ret_last = most(number, last);
     return true;
 }

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include "pki/crl_memory.h"
 #include "rig.h"
 #include "signer/client.h"
+#include "signer/crl_record.h"
 #include "signer/crl_state.h"
 
 #include "core/banned.h"
@@ -368,6 +370,30 @@ Test(signer_crl, a_floor_raises_the_number_and_never_lowers_it)
     expect_signed(rig, &root, CRL_NUMBER_FLOOR_MAX + 1);
     cr_expect_eq(rig_log_count(rig, "crl-floor"), 4);
     rig_end(rig);
+}
+
+/* An empty file would say that no list was ever signed: a floor that cannot be written, or that is
+ * ended while it is, leaves the number that was there. */
+Test(signer_crl, a_floor_that_fails_forgets_nothing)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    const char *beside = mem_printf(scratch, "/tmp/certctl-floor-%d", (int)getpid());
+    const char *path = mem_printf(scratch, "%s" CRL_STATE_ENDS, beside);
+    const struct rlimit nothing = {0, RLIM_INFINITY};
+    const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
+    struct fault fault = {0};
+    struct fault full = {0};
+    int64_t last = 0;
+
+    cr_assert(crl_state_raise(beside, 700, &last, &fault), "%s", fault.detail);
+    cr_assert_neq(signal(SIGXFSZ, SIG_IGN), SIG_ERR);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &nothing), 0);
+    cr_expect_not(crl_state_raise(beside, 900, &last, &full));
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &all), 0);
+    cr_expect_eq(full.reason, SIGNER_KEY);
+    cr_expect_not(crl_state_take(beside, 700, &fault));
+    cr_expect_not_null(strstr(fault.detail, "not above the last one, 700"), "%s", fault.detail);
+    cr_assert_eq(unlink(path), 0);
 }
 
 /* Many ask two processes for the same twenty numbers: each number is signed once at most. */
