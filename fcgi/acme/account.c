@@ -50,6 +50,9 @@ STATEMENT(
     "                 ORDER BY created_at DESC, order_id DESC LIMIT $2::integer) o) list");
 
 #define ORDERS_PER_PAGE 100
+#define DIGITS          "0123456789"
+#define SECOND_DIGITS   11
+#define FRACTION_DIGITS 6
 
 struct registration {
     struct text_list contact;
@@ -351,6 +354,17 @@ bool acme_account(struct request *request, struct response *response, struct fau
     return acme_nonce_spend(request, fault) && acme_account_answer(response, 200);
 }
 
+/* Seconds and their fraction as orders_answer writes them: other numbers would be out of the
+ * database's range. */
+static bool is_instant(const char *text, size_t length)
+{
+    const size_t whole = strspn(text, DIGITS);
+    const size_t fraction = text[whole] == '.' ? strspn(text + whole + 1, DIGITS) : 0;
+
+    return whole >= 1 && whole <= SECOND_DIGITS && fraction <= FRACTION_DIGITS &&
+           length == whole + (fraction > 0 ? 1 + fraction : 0);
+}
+
 /* base64url of "seconds order-id" of the last one shown. */
 static bool cursor_read(struct request *request, const char **ret_at, const char **ret_id,
                         struct fault *fault)
@@ -366,7 +380,8 @@ static bool cursor_read(struct request *request, const char **ret_at, const char
     char *text = mem_text_n(request, (const char *)raw.data,
                             raw.size); /* bytes of a text of ours */
     char *space = strchr(text, ' ');
-    if (!space || !id_valid(space + 1) || strspn(text, "0123456789.") != (size_t)(space - text))
+    if (!space || !id_valid(space + 1) ||
+        !is_instant(text, (size_t)(space - text))) /* it lies behind */
         return fault_set(fault, INPUT_MALFORMED, "cursor", "invalid cursor");
     *space = '\0';
     *ret_at = text;

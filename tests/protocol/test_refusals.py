@@ -287,6 +287,18 @@ class Accounts(ProtocolTest):
         other = self.client()
         self.assertProblem(other.post(acme.kid, None), 401, "unauthorized", "kid does not match")
 
+    def test_cursors(self):
+        acme = self.client()
+        order = acme.order("cursor.example.org").headers["Location"]
+        for at, listed in (("32503680000.000001", [order]), ("32503680000", [order]), ("1.5", [])):
+            with self.subTest(at):
+                answer = acme.post(f"{acme.kid}/orders?cursor={b64u(f'{at} acme-ord-0'.encode())}", None)
+                self.assertEqual((answer.status, answer.json["orders"]), (200, listed), answer)
+        for at in ("", ".", "1.", ".5", "1.2.3", "1e9", "-1", "9" * 12, "9" * 400, "1.0000001", "x"):
+            with self.subTest(at):
+                answer = acme.post(f"{acme.kid}/orders?cursor={b64u(f'{at} acme-ord-0'.encode())}", None)
+                self.assertProblem(answer, 400, "malformed", "invalid cursor")
+
     def test_deactivation_ends_what_was_under_way(self):
         acme = self.client()
         order = acme.order("deactivated.example.org").headers["Location"].rsplit("/", 1)[1]
