@@ -156,7 +156,7 @@ BEGIN
     INTO acme_order_create.order_id, acme_order_create.status, acme_order_create.expires_at
     FROM (SELECT * FROM acme_orders s WHERE s.identifiers_hash = p_hash OFFSET 0) o
    WHERE o.status IN ('pending', 'ready')
-     AND o.auth_mode = p_mode AND o.expires_at > now() + interval '10 minutes'
+     AND o.auth_mode = p_mode AND o.issuer_id = p_issuer AND o.expires_at > now() + interval '10 minutes'
      AND o.replaces_certificate_id IS NOT DISTINCT FROM p_replaces
      AND NOT (p_caa AND EXISTS (SELECT 1 FROM acme_order_authorizations oa
                                   JOIN acme_authorizations z ON z.authz_id = oa.authz_id AND z.status = 'valid'

@@ -137,6 +137,18 @@ class Selection(SelectionTest):
         self.assertEqual([self.column(acme.order(self.name(), profile=wanted), "issuer_id") for wanted in (None, elsewhere, nowhere)],
                          ["iss-local", "iss-selected", "iss-local"])
 
+    def test_an_order_of_another_issuer_does_not_serve(self):
+        """An order keeps its issuer; who asks again after the profile left it is not held by that one."""
+        self.stack.sql("INSERT INTO issuers (id, name, type, enabled) VALUES ('iss-selected', 'Selected', 'GenericCA', false) ON CONFLICT DO NOTHING")
+        profile, name = self.new(issuer_id="iss-selected")["id"], self.name()
+        acme = self.client(profile)
+        first = acme.order(name)
+        self.assertEqual(acme.order(name).headers["Location"], first.headers["Location"])
+        self.change(profile, issuer_id="iss-local")
+        second = acme.order(name)
+        self.assertEqual([self.column(order, "issuer_id") for order in (first, second)], ["iss-selected", "iss-local"])
+        self.assertEqual(self.finalize(acme, second).json["status"], "valid")
+
     def test_the_mode_is_the_directorys(self):
         trusting, asking = self.new(acme_auth_mode="trust_authenticated")["id"], self.new(acme_auth_mode="challenge")["id"]
         for mode, other, state in (("challenge", trusting, "pending"), ("trust_authenticated", asking, "ready")):
