@@ -24,10 +24,10 @@
 #define HTTP_PORT      80
 #define TLS_PORT       443
 
-/* $1 types, $2 in flight at most, $3 of them here, $4 attempts at most, $5 lease in s, $6 who. */
+/* $1 types, $2 in flight at most, $3 of them here, $4 lease in s, $5 who. */
 STATEMENT(acme_validate_claim,
-          "SELECT * FROM acme_challenge_claim($1::text[], $2::integer, $3::integer, $4::integer, "
-          "make_interval(secs => $5::integer), $6)");
+          "SELECT * FROM acme_challenge_claim($1::text[], $2::integer, $3::integer, "
+          "make_interval(secs => $4::integer), $5)");
 
 /* $1 challenge, $2 who, $3 problem or NULL, $4 may pass, $5 attempts at most, $6 record, $7 life of
  * the authorization in s, $8 audit, $9 failures an hour: new-order looks at them, $10 CAA too. */
@@ -148,6 +148,16 @@ static bool item_resolvers(struct work *work, struct item *item, const char *of_
     return resolver != NULL;
 }
 
+/* Ends without a look: whoever had it before was killed so often that it may be by it. */
+static bool item_worn(const struct work *work, struct item *item, int64_t attempts)
+{
+    if (attempts <= work->run->settings->acme_validation_attempts + TAKEOVERS_MOST)
+        return false;
+    item->transient = false;
+    fault_set(&item->fault, INTERNAL, NULL, "the challenge was taken up too often");
+    return true;
+}
+
 static void item_start(struct work *work, struct lane *lane, const struct rows *rows, size_t row)
 {
     struct item *item = item_from_row(work, rows, row);
@@ -161,7 +171,8 @@ static void item_start(struct work *work, struct lane *lane, const struct rows *
     lane->count++;
     item->over = true;
     item->transient = true;
-    if (!item_resolvers(work, item, row_text(rows, row, "resolver")))
+    if (item_worn(work, item, row_integer(rows, row, "attempts")) ||
+        !item_resolvers(work, item, row_text(rows, row, "resolver")))
         return;
     if (!validator) {
         fault_set(&item->fault, INTERNAL, NULL, "no such validator: %s", item->wish.method);
@@ -190,9 +201,8 @@ static bool claim(struct work *work, struct lane *lane, struct fault *fault)
     const int64_t lease_s = (settings->acme_challenge_timeout_ms + 999) / 1000 + LEASE_EXTRA_S;
     struct rows *rows = db_query(scratch, work->run->db, &acme_validate_claim, fault,
                                  TEXTS(&lane->types), INTEGER(lane->most),
-                                 INTEGER(most_here - work->claimed),
-                                 INTEGER(settings->acme_validation_attempts + TAKEOVERS_MOST),
-                                 INTEGER(lease_s), TEXT(work->claimed_by));
+                                 INTEGER(most_here - work->claimed), INTEGER(lease_s),
+                                 TEXT(work->claimed_by));
 
     if (!rows)
         return false;

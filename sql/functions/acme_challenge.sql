@@ -90,7 +90,7 @@ END $$;
 -- accounts those that hold fewest come first.
 -- One row without a challenge_id: somebody else claims this very moment, ask again soon.
 CREATE OR REPLACE FUNCTION acme_challenge_claim(
-  p_types text[], p_concurrency integer, p_most integer, p_attempts integer, p_lease interval, p_claimed_by text)
+  p_types text[], p_concurrency integer, p_most integer, p_lease interval, p_claimed_by text)
   RETURNS TABLE (challenge_id text, authz_id text, account_id text, identifier_type text, identifier_value text,
                  type text, token text, thumbprint text, account_url text, attempts integer,
                  wildcard boolean, caa text, resolver text)
@@ -126,7 +126,6 @@ BEGIN
                            FROM (SELECT q.challenge_id, q.next_attempt_at FROM acme_challenges q
                                   WHERE q.account_id = account.id AND q.type = ANY (p_types) AND q.status = 'processing'
                                     AND q.next_attempt_at <= now() AND (q.lease_until IS NULL OR q.lease_until <= now())
-                                    AND q.attempts < p_attempts
                                   ORDER BY q.next_attempt_at, q.challenge_id LIMIT p_concurrency) c) due
      WHERE account.id IS NOT NULL
      ORDER BY turn, due.next_attempt_at, due.id

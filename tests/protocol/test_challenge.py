@@ -460,6 +460,24 @@ class Crowd(CrowdTest):
                                     f"'{authz.rsplit('/', 1)[1]}'")
         self.assertEqual(attempts, "2")
 
+    def test_what_killed_each_who_took_it_ends(self):
+        """It is not tried again, and neither waits nor keeps its order waiting for the rest of its life."""
+        acme = self.client()
+        self.web.behaviours["worn.good.test"] = lambda connection, path: None  # nobody comes
+        order = acme.order("worn.good.test")
+        authz = order.json["authorizations"][0]
+        challenge = self.offer(acme, acme.post(authz).json)
+        self.stack.sql(f"""
+            INSERT INTO acme_challenges (challenge_id, authz_id, account_id, type, status, token, thumbprint, next_attempt_at, account_url,
+                                         attempts, claimed_by, lease_until)
+            SELECT '{challenge["url"].rsplit("/", 1)[1]}', z.authz_id, z.account_id, 'http-01', 'processing', z.token,
+                   '{acme.key.thumbprint()}', now(), '{acme.kid}', 7, 'nobody:1:0', now()
+              FROM acme_authorizations z WHERE z.authz_id = '{authz.rsplit("/", 1)[1]}'""")
+        self.assertEqual(self.settled(acme, order.headers["Location"])["status"], "invalid")
+        ended = acme.post(authz).json["challenges"][0]
+        self.assertEqual((ended["status"], ended["error"]["type"].rsplit(":", 1)[1]), ("invalid", "serverInternal"), ended)
+        self.assertNotIn("worn.good.test", self.web.hits)
+
     def test_told_to_stop_it_finishes_what_it_began(self):
         came = threading.Event()
         acme = self.client()
