@@ -26,8 +26,8 @@ def read(*parts):
 
 
 def catalogue():
-    """name: (user, role, lingers) from jobs/catalogue.c."""
-    rows = re.findall(r'\{"([a-z-]+)",\s*\d+,\s*"([a-z-]+)",\s*"([a-z_]+)",\s*JOB_\w+,\s*(true|false)', read(TOP, "jobs/catalogue.c"))
+    """name: (user, role, lingers) from jobs/run/catalogue.c."""
+    rows = re.findall(r'\{"([a-z-]+)",\s*\d+,\s*"([a-z-]+)",\s*"([a-z_]+)",\s*JOB_\w+,\s*(true|false)', read(TOP, "jobs/run/catalogue.c"))
     return {name: (user, role, lingers == "true") for name, user, role, lingers in rows}
 
 
