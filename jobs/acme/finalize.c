@@ -426,21 +426,12 @@ static bool finalize(struct job_run *run, struct fault *fault)
     return good;
 }
 
-static bool enabled(const struct settings *settings)
-{
-    return settings->acme_enabled;
-}
-
-static const struct confine_path confine_paths[] = {JOB_CONFINE_PATHS};
-static const struct confine_plan confine_plan = {
-    .paths = confine_paths, .path_count = ARRAY_SIZE(confine_paths), .may_network = true};
-
 static const struct job acme_finalize = {
     .name = "acme-finalize",
     .interval_ms = 2000,
     .limit_s = 60,
-    .enabled = enabled,
-    .confine = &confine_plan,
+    .enabled = acme_rig_wanted,
+    .confine = &acme_rig_confine,
     .run = finalize,
 };
 

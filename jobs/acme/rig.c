@@ -36,6 +36,15 @@ static const struct {
     {NET_CAA,             "caa",               403},
 };
 
+bool acme_rig_wanted(const struct settings *settings)
+{
+    return settings->acme_enabled;
+}
+
+static const struct confine_path confine_paths[] = {JOB_CONFINE_PATHS};
+const struct confine_plan acme_rig_confine = {
+    .paths = confine_paths, .path_count = ARRAY_SIZE(confine_paths), .may_network = true};
+
 struct acme_rig *acme_rig_new(TALLOC_CTX *ctx, const struct job_run *run, struct fault *fault)
 {
     struct acme_rig *rig = mem_new(ctx, struct acme_rig);

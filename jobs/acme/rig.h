@@ -21,6 +21,10 @@ struct acme_rig {
     struct validation_rig validation;
 };
 
+/* What such a job says of itself: where ACME is off it has nothing to do; it asks the network. */
+bool acme_rig_wanted(const struct settings *settings);
+extern const struct confine_plan acme_rig_confine;
+
 /* On ctx. SETTING_INVALID: the outbound exceptions cannot be read. */
 struct acme_rig *acme_rig_new(TALLOC_CTX *ctx, const struct job_run *run, struct fault *fault);
 /* DNS has a thread and HTTP its tables: to be called when there is work, and only who has some pays
