@@ -1421,6 +1421,7 @@ CREATE TABLE ca_instances (
     path_len integer,
     crl_number bigint NOT NULL DEFAULT 0,
     crl_dirty_since timestamptz,
+    crl_batched_at timestamptz,  -- the same of a revocation of many: each batch moves it ahead
     superseded_at timestamptz,   -- retiring because another CA issues in its place
     facts_close_due timestamptz, -- retired, and its signer is yet to be told
     row_version bigint NOT NULL DEFAULT 1,
@@ -1790,7 +1791,8 @@ BEGIN
     END LOOP;
 END $$;
 CREATE TRIGGER touch BEFORE UPDATE ON ca_instances
-    FOR EACH ROW EXECUTE FUNCTION touch_row('crl_number', 'crl_dirty_since', 'facts_close_due');
+    FOR EACH ROW EXECUTE FUNCTION touch_row('crl_number', 'crl_dirty_since', 'crl_batched_at',
+                                            'facts_close_due');
 CREATE TRIGGER touch BEFORE UPDATE ON managed_certificates
     FOR EACH ROW EXECUTE FUNCTION touch_row('renew_at');
 CREATE TRIGGER touch BEFORE UPDATE ON jobs

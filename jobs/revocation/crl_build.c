@@ -21,6 +21,9 @@
 #define EVENTS_KEPT "200"
 /* So that a revocation of many is one list (04 section 9.4). */
 #define SETTLES "interval '2 s'"
+/* Since when a list is wanted: of one certificate, or of the last batch of many. The earlier of the
+ * two, so that one does not wait for many. */
+#define CHANGED "least(crl_dirty_since, crl_batched_at)"
 /* After a failure: no list is tried more often. */
 #define PAUSES "interval '5 s'"
 
@@ -33,16 +36,16 @@ STATEMENT(
     "ON k.issuer_id = c.issuer_id AND k.ca_id = c.id AND k.kind = 'full' "
     "WHERE c.state <> 'lost' AND c.not_after > now() AND ($3::text IS NULL OR c.id = $3::text) "
     "AND (k.ca_id IS NULL OR k.crl_number < c.crl_number "
-    "OR ($4::boolean AND c.crl_dirty_since <= now() - " SETTLES ") "
+    "OR ($4::boolean AND " CHANGED " <= now() - " SETTLES ") "
     "OR k.generated_at + $1::bigint * interval '1 millisecond' <= now() "
     "OR k.next_update - now() < $2::bigint * interval '0.5 millisecond') "
     "AND NOT EXISTS (SELECT 1 FROM crl_generation_events e WHERE e.ca_id = c.id "
     "AND NOT e.succeeded AND e.started_at > now() - " PAUSES ") ORDER BY c.id");
 
 STATEMENT(crl_due_soon, "SELECT CASE WHEN count(*) > 0 THEN greatest(1, ceil(extract(epoch FROM "
-                        "min(crl_dirty_since) + " SETTLES " - now()) * 1000)) END::bigint AS ms "
+                        "min(" CHANGED ") + " SETTLES " - now()) * 1000)) END::bigint AS ms "
                         "FROM ca_instances "
-                        "WHERE state <> 'lost' AND crl_dirty_since > now() - " SETTLES);
+                        "WHERE state <> 'lost' AND " CHANGED " > now() - " SETTLES);
 
 /* $1 CA. Alone in its statement: a planner may evaluate a lock function in WHERE twice. */
 STATEMENT(crl_lock,
@@ -50,8 +53,8 @@ STATEMENT(crl_lock,
 
 /* $1 CA. */
 STATEMENT(crl_take_number,
-          "UPDATE ca_instances SET crl_number = crl_number + 1, crl_dirty_since = NULL "
-          "WHERE id = $1::text RETURNING crl_number");
+          "UPDATE ca_instances SET crl_number = crl_number + 1, crl_dirty_since = NULL, "
+          "crl_batched_at = NULL WHERE id = $1::text RETURNING crl_number");
 
 /* $1 CA. The database's time: all hosts have the same. */
 STATEMENT(crl_number_now,

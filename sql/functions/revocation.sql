@@ -84,7 +84,8 @@ END $$;
 -- p_block  the keys are compromised: they are blocked, and as same_key
 -- p_once   the first must not be revoked yet; else those that are stay as they are
 -- p_again  the first is revoked since then, and gets this reason: the time stays
--- p_quiet  the CRLs wait until two seconds after this one: a batch, and others follow
+-- p_quiet  the CRLs wait until two seconds after this one: a batch, and others follow. Who revokes one
+--          meanwhile has a mark of its own, which no batch moves
 --
 -- outcome: revoked    all written
 --          already    nothing was left to write but the spent nonce
@@ -213,7 +214,8 @@ BEGIN
     WHERE id IN (SELECT r.ca_id FROM certificate_revocations r WHERE r.id = ANY (done))
     ORDER BY id FOR NO KEY UPDATE;
   UPDATE ca_instances c
-     SET crl_dirty_since = CASE WHEN p_quiet THEN now() ELSE coalesce(c.crl_dirty_since, now()) END
+     SET crl_dirty_since = CASE WHEN p_quiet THEN c.crl_dirty_since ELSE coalesce(c.crl_dirty_since, now()) END,
+         crl_batched_at = CASE WHEN p_quiet THEN now() ELSE c.crl_batched_at END
    WHERE c.id IN (SELECT r.ca_id FROM certificate_revocations r WHERE r.id = ANY (done));
   SELECT array_agg(concat_ws(' ', r.issuer_id, r.serial_number, encode(c.name_sha1, 'hex'), encode(c.key_sha1, 'hex'),
                              encode(c.name_sha256, 'hex'), encode(c.key_sha256, 'hex')) ORDER BY r.id = p_ids[1] DESC, r.id)

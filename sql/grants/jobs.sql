@@ -7,7 +7,7 @@ GRANT SELECT, DELETE ON rate_limit_buckets, login_failures, replay_guard, api_id
 GRANT EXECUTE ON FUNCTION partitions_ensure(timestamptz), partitions_drop_expired(interval)
   TO certctl_jobs;
 GRANT SELECT ON ca_instances, issuing_cas, certificate_revocations TO certctl_jobs;
-GRANT UPDATE (crl_number, crl_dirty_since) ON ca_instances TO certctl_jobs;
+GRANT UPDATE (crl_number, crl_dirty_since, crl_batched_at) ON ca_instances TO certctl_jobs;
 GRANT SELECT, INSERT, UPDATE ON crl_cache TO certctl_jobs;
 GRANT SELECT, INSERT, DELETE ON crl_pieces, crl_generation_events TO certctl_jobs;
 -- acme-validate.
