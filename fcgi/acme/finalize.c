@@ -112,6 +112,7 @@ static bool answer_uncertain(struct request *request, struct response *response,
 
     if (!rows || rows->count == 0 || text_equal(row_text(rows, 0, "order_status"), "ready"))
         return false;
+    (void)acme_nonce_spend(request, &ignored); /* the commit has, where it was ours */
     return answer_by_state(request, response, rows, csr, fault);
 }
 

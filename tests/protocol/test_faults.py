@@ -116,6 +116,34 @@ class Faults(unittest.TestCase):
         self.assertEqual(acme.finalize(order.json, der).status, 200)
         self.assertEqual(self.entered(serials[0]), "discarded true 1 0")
 
+    def test_a_commit_whose_answer_was_lost(self):
+        """The commit came through: the order is valid, and the client is told so, not that it repeats itself."""
+        acme = self.client()
+        order = acme.order("lost-answer.example.org")
+        der = csr(ec.generate_private_key(ec.SECP256R1()), ["lost-answer.example.org"])
+        waiting = "FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND usename ="
+        message = "SELECT pg_logical_emit_message(true, 'probe', '')"
+        answers = []
+        probe = threading.Thread(target=self.stack.sql, args=(message,))
+        finalize = threading.Thread(target=lambda: answers.append(acme.finalize(order.json, der)))
+
+        def set_standby(statement):
+            self.stack.sql(f"ALTER SYSTEM {statement}")
+            self.stack.sql("SELECT pg_reload_conf()")
+
+        self.addCleanup(set_standby, "RESET synchronous_standby_names")
+        set_standby("SET synchronous_standby_names = 'nobody'")  # a commit is kept, and its session waits for more
+        probe.start()
+        self.stack.wait(lambda: self.stack.value(f"SELECT count(*) {waiting} 'postgres'") == "1", what="commits wait")
+        finalize.start()
+        self.stack.wait(lambda: self.stack.value(f"SELECT count(*) {waiting} 'certctl_acme'") == "1", what="the commit waits")
+        self.stack.sql(f"SELECT pg_terminate_backend(pid) {waiting} 'certctl_acme'")
+        set_standby("RESET synchronous_standby_names")
+        finalize.join()
+        probe.join()
+        self.assertEqual((answers[0].status, answers[0].json["status"]), (200, "valid"), answers[0])
+        self.assertEqual(acme.post(answers[0].json["certificate"]).status, 200)
+
     def test_a_foreign_schema_is_refused(self):
         acme = self.client()
         self.stack.sql("INSERT INTO schema_migrations (version) VALUES ('9999')")
