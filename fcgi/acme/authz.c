@@ -130,21 +130,48 @@ static json_t *challenge_object(struct request *request, const struct rows *auth
     return challenge;
 }
 
-/* A valid authorization lists the challenge that succeeded; others list all that are offered. */
+/* What is known of the challenges of an authorization, and what may prove it here. */
+struct challenges {
+    struct text_list offered;
+    json_t *records;
+};
+
+static struct challenges challenges_of(struct request *request, const struct rows *authz)
+{
+    const char *text = row_text(authz, 0, "challenges");
+    json_t *records = text ? json_loads(text, 0, NULL) : NULL;
+
+    return (struct challenges){
+        .offered = acme_challenge_types(request, acme_of(request)->profile,
+                                        row_text(authz, 0, "type"), row_bool(authz, 0, "wildcard")),
+        .records = records ? mem_adopt(request, records, json_decref) : NULL,
+    };
+}
+
+/* NULL where there is none of this type: it is not offered, and was not when somebody could have
+ * answered it. */
+static json_t *challenge_find(struct request *request, const struct rows *authz,
+                              const struct challenges *known, const char *type)
+{
+    json_t *record = recorded(known->records, type);
+
+    return record || text_list_has(&known->offered, type)
+               ? challenge_object(request, authz, type, record)
+               : NULL;
+}
+
+/* A valid authorization lists the challenge that succeeded; others list all that there are. */
 static json_t *challenge_objects(struct request *request, const struct rows *authz)
 {
-    const struct text_list types = acme_challenge_types(request, acme_of(request)->profile,
-                                                        row_text(authz, 0, "type"),
-                                                        row_bool(authz, 0, "wildcard"));
+    const struct challenges known = challenges_of(request, authz);
     const bool valid = text_equal(row_text(authz, 0, "status"), "valid");
-    const char *text = row_text(authz, 0, "challenges");
-    AUTO(json_t) *records = text ? json_loads(text, 0, NULL) : json_array();
     json_t *objects = json_array();
 
-    for (size_t i = 0; i < types.count; i++) {
-        json_t *object = challenge_object(request, authz, types.items[i],
-                                          recorded(records, types.items[i]));
+    for (size_t i = 0; i < challenge_type_count; i++) {
+        json_t *object = challenge_find(request, authz, &known, challenge_types[i].name);
 
+        if (!object)
+            continue;
         if (valid && !text_equal(json_text_at(object, "status"), "valid"))
             json_decref(object);
         else
@@ -286,8 +313,8 @@ static bool challenge_answer(struct response *response, const struct rows *rows,
                              const struct challenge_name *name, struct fault *fault)
 {
     struct request *request = response->request;
-    AUTO(json_t) *objects = challenge_objects(request, rows);
-    json_t *challenge = recorded(objects, name->type);
+    const struct challenges known = challenges_of(request, rows);
+    json_t *challenge = challenge_find(request, rows, &known, name->type);
 
     if (!challenge)
         return fault_set(fault, RESOURCE_UNKNOWN, NULL, "no such challenge");
@@ -295,7 +322,7 @@ static bool challenge_answer(struct response *response, const struct rows *rows,
                         acme_url(request, "/authz/%s", name->authz_id));
     if (text_equal(json_text_at(challenge, "status"), "processing"))
         response_header(response, "Retry-After", WORKING_S);
-    return response_json(response, 200, json_incref(challenge));
+    return response_json(response, 200, challenge);
 }
 
 static bool offered(struct request *request, const char *type, const char *identifier_type,

@@ -152,6 +152,33 @@ class Rules(ChallengeTest):
         self.assertEqual((again.status, again.json["status"]), (200, "valid"))
         self.assertEqual(self.web.hits["rules.good.test"], 1)
 
+    def test_a_type_that_was_answered_stays_though_it_is_not_offered(self):
+        self.stack.sql("""
+            INSERT INTO certificate_profiles (id, name, issuer_id, acme_auth_mode) VALUES ('prof-turned', 'Turned', 'iss-local', 'challenge');
+            INSERT INTO acme_profile_settings (profile_id, settings) VALUES ('prof-turned', '{"challenge_types":["http-01","dns-01"]}')""")
+        acme = self.client("prof-turned")
+        proved = self.ready(acme, "turned-1.good.test")
+        other = acme.order("turned-2.good.test").json
+        old = self.authz(acme, other)[0]["challenges"][0]["url"]
+        self.stack.sql("""UPDATE acme_profile_settings SET settings = '{"challenge_types":["dns-01"]}' WHERE profile_id = 'prof-turned'""")
+        self.stack.kill("certctl-acme")  # who remembers the profile
+        self.stack.wait(lambda: len(self.stack.pids("certctl-acme")) >= 2, what="workers are back")
+        valid = self.authz(acme, proved)[0]
+        self.assertEqual([(c["type"], c["status"]) for c in valid["challenges"]], [("http-01", "valid")])
+        self.assertEqual(acme.post(valid["challenges"][0]["url"], {}).json["status"], "valid")
+        self.assertEqual([c["type"] for c in self.authz(acme, other)[0]["challenges"]], ["dns-01"])
+        for payload in (None, {}):
+            self.assertProblem(acme.post(old, payload), 404, "malformed", "no such challenge")
+
+        # Another that was answered is not listed beside the one that proved, and can be read.
+        self.stack.sql(f"""
+            INSERT INTO acme_challenges (challenge_id, authz_id, account_id, type, status)
+            SELECT replace(z.authz_id, 'authz', 'chall') || '.dns-01', z.authz_id, z.account_id, 'dns-01', 'invalid'
+              FROM acme_authorizations z WHERE z.authz_id = '{proved["authorizations"][0].rsplit("/", 1)[1]}'""")
+        self.assertEqual(len(self.authz(acme, proved)[0]["challenges"]), 1)
+        failed = acme.post(valid["challenges"][0]["url"].replace("http-01", "dns-01"))
+        self.assertEqual((failed.status, failed.json["status"]), (200, "invalid"), failed)
+
     def test_many_answers_at_once_make_one_attempt(self):
         acme = self.client()
         order = acme.order("many.good.test")
