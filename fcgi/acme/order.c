@@ -71,18 +71,27 @@ static const struct member order_members[] = {
     {"replaces",    MEMBER_TEXT,    OPTIONAL, AT(wanted_order, replaces)   },
 };
 
-/* 01 section 9.2. Zero: not asked. */
+/* A time of zero is asked for too: it must not pass for none. */
+static bool is_asked(const struct request *request, const char *member)
+{
+    const json_t *value = json_object_get(acme_of(request)->payload, member);
+
+    return value && !json_is_null(value);
+}
+
+/* 01 section 9.2. What is accepted is not zero. */
 static bool validity_check(const struct request *request, const struct wanted_order *order,
                            struct fault *fault)
 {
     const int64_t now_s = clock_now_s();
-    const int64_t start = order->not_before ? order->not_before : now_s;
+    const bool has_start = is_asked(request, "notBefore");
+    const int64_t start = has_start ? order->not_before : now_s;
     const int64_t max_ttl_s = acme_of(request)->policy->max_ttl_s;
 
-    if (order->not_before && (start < now_s - NOT_BEFORE_PAST || start > now_s + NOT_BEFORE_AHEAD))
+    if (has_start && (start < now_s - NOT_BEFORE_PAST || start > now_s + NOT_BEFORE_AHEAD))
         return fault_set(fault, INPUT_INVALID, "notBefore",
                          "notBefore must lie between an hour ago and a day ahead");
-    if (!order->not_after)
+    if (!is_asked(request, "notAfter"))
         return true;
     if (order->not_after <= start || order->not_after <= now_s + NOT_AFTER_LEAST)
         return fault_set(fault, INPUT_INVALID, "notAfter",

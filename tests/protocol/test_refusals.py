@@ -383,6 +383,8 @@ class Orders(ProtocolTest):
         for about, members, says in (("notAfter too soon", {"notAfter": at(200)}, "notAfter"),
                                      ("notBefore too early", {"notBefore": at(-4000)}, "notBefore"),
                                      ("notBefore too late", {"notBefore": at(90000)}, "notBefore"),
+                                     ("the beginning of time", {"notBefore": "1970-01-01T00:00:00Z"}, "notBefore"),
+                                     ("over when time began", {"notAfter": "1970-01-01T00:00:00Z"}, "notAfter"),
                                      ("longer than the profile", {"notAfter": at(91 * 86400)}, "profile"),
                                      ("end before start", {"notBefore": at(7200), "notAfter": at(3600)}, "notAfter")):
             with self.subTest(about):
