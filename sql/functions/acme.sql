@@ -126,7 +126,7 @@ END $$;
 -- p_authz, p_tokens, p_identifiers, p_values and p_wildcards run in parallel, one entry an identifier.
 -- p_values are without the wildcard prefix. p_replaces: the certificate that p_ari names, which one order alone may replace
 -- that is not invalid; the repeat of an order that was made for it is that order. p_due: it is time to renew that one,
--- which takes none of the account's tokens, five times an hour.
+-- which takes none of the account's tokens, five times an hour. A ready order ends with the first of its authorizations.
 CREATE OR REPLACE FUNCTION acme_order_create(
   p_nonce text, p_nonce_expires timestamptz,
   p_order text, p_account text, p_profile text, p_issuer text, p_mode text,
@@ -204,6 +204,7 @@ BEGIN
   authorizations := p_authz;
   IF p_mode = 'trust_authenticated' THEN
     status := 'ready';
+    expires_at := least(p_expires, p_authz_expires);
   ELSE
     -- A valid authorization of the same account for the same identifier serves this order too.
     FOR i IN 1 .. cardinality(p_authz) LOOP
@@ -215,6 +216,7 @@ BEGIN
         pending := true;
       ELSE
         authorizations[i] := known;
+        expires_at := least(expires_at, (SELECT z.expires_at FROM acme_authorizations z WHERE z.authz_id = known));
       END IF;
     END LOOP;
     status := CASE WHEN pending THEN 'pending' ELSE 'ready' END;
@@ -222,8 +224,8 @@ BEGIN
 
   INSERT INTO acme_orders (order_id, account_id, identifiers, status, expires_at, not_before, not_after, profile_id,
                            cert_profile_id, issuer_id, auth_mode, identifiers_hash, replaces_ari, replaces_certificate_id)
-  VALUES (p_order, p_account, p_identifiers, acme_order_create.status, p_expires, p_not_before, p_not_after, p_profile,
-          p_policy, p_issuer, p_mode, p_hash, p_ari, p_replaces)
+  VALUES (p_order, p_account, p_identifiers, acme_order_create.status, acme_order_create.expires_at, p_not_before, p_not_after,
+          p_profile, p_policy, p_issuer, p_mode, p_hash, p_ari, p_replaces)
   ON CONFLICT DO NOTHING; -- acme_orders_replaces; an id is never met twice
   IF NOT FOUND THEN -- the index decides, whoever came around the account's lock
     outcome := 'replaced';

@@ -241,7 +241,7 @@ BEGIN
 
   FOR v_order IN
     SELECT o.order_id, o.account_id, bool_and(a.status = 'valid') AS good,
-           bool_or(a.status NOT IN ('pending', 'valid')) AS bad
+           bool_or(a.status NOT IN ('pending', 'valid')) AS bad, min(a.expires_at) AS ends
       FROM acme_order_authorizations this
       JOIN acme_orders o ON o.order_id = this.order_id AND o.status = 'pending'
       JOIN acme_order_authorizations oa ON oa.order_id = o.order_id
@@ -253,6 +253,7 @@ BEGIN
     order_status := CASE WHEN v_order.good THEN 'ready' ELSE 'invalid' END;
     UPDATE acme_orders o
        SET status = acme_challenge_result.order_status, updated_at = now(),
+           expires_at = CASE WHEN v_order.good THEN least(o.expires_at, v_order.ends) ELSE o.expires_at END,
            error = CASE WHEN v_order.bad THEN acme_order_error(v_order.order_id) END
      WHERE o.order_id = v_order.order_id;
     rows_written := rows_written + 1;

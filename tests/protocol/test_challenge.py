@@ -92,12 +92,26 @@ class Success(ChallengeTest):
         acme = self.client()
         self.ready(acme, "again.good.test")
         hits = self.web.hits["again.good.test"]
+        self.stack.sql("UPDATE acme_authorizations SET expires_at = date_trunc('second', now()) + interval '2 hours' "
+                       f"WHERE account_id = '{acme.kid.rsplit('/', 1)[1]}'")
         order = acme.order("again.good.test", "127.0.0.1")
         self.assertEqual(order.json["status"], "pending")
+        ends = [acme.post(url).json["expires"] for url in order.json["authorizations"]]
+        self.assertEqual(order.json["expires"], min(ends))  # nothing is issued by a proof that is over
+        self.assertNotEqual(*ends)
         self.assertEqual(sorted(a["status"] for a in self.authz(acme, order.json)), ["pending", "valid"])
         self.answer_all(acme, order.json)
         self.assertEqual(self.settled(acme, order.headers["Location"])["status"], "ready")
         self.assertEqual(self.web.hits["again.good.test"], hits)
+
+    def test_a_ready_order_ends_with_the_first_of_its_authorizations(self):
+        acme = self.client()
+        order = acme.order("first.good.test", "last.good.test")
+        self.stack.sql("UPDATE acme_orders SET expires_at = now() + interval '9 days' "
+                       f"WHERE order_id = '{order.headers['Location'].rsplit('/', 1)[1]}'")
+        self.answer_all(acme, order.json)
+        done = self.settled(acme, order.headers["Location"])
+        self.assertEqual(done["expires"], min(authz["expires"] for authz in self.authz(acme, done)))
 
     def test_what_fails_once_is_tried_again(self):
         acme = self.client()
