@@ -210,7 +210,8 @@ static int order_verb(struct admin *admin, enum ca_order_kind kind, int argc, ch
 {
     struct options options = {
         .issuer_id = "iss-local",
-        .base_url = admin->settings->pki_base_url,
+ /* A new key is asked about where the old one is. */
+        .base_url = kind == CA_RENEW ? NULL : admin->settings->pki_base_url,
         .order = {.kind = kind,
                   .days = kind == CA_SELF_SIGNED ? CA_SELF_SIGNED_DAYS : CA_ISSUING_DAYS,
                   .path_len = -1},

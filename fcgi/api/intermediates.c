@@ -309,7 +309,7 @@ static bool renewable(const struct rows *rows, struct fault *fault)
                      row_text(rows, 0, "state"));
 }
 
-/* The same kind of key, in the same driver. */
+/* The same kind of key, in the same driver, and what its signer knows of the old one. */
 bool api_renew_intermediate(struct request *request, struct response *response, struct fault *fault)
 {
     struct renew_body wanted = {0};
@@ -328,6 +328,5 @@ bool api_renew_intermediate(struct request *request, struct response *response, 
         .days = wanted.ttl_days == 0 ? CA_ISSUING_DAYS : wanted.ttl_days,
         .path_len = -1,
     };
-    ca_order_urls(request, request->settings->pki_base_url, issuer_id, &order);
     return submit(request, response, issuer_id, &order, fault);
 }

@@ -83,6 +83,7 @@ bool ca_give_facts(const struct ca_work *work, const struct ca_order *order,
         .ocsp_urls = order->ocsp_urls,
         .ca_issuers_urls = order->ca_issuers_urls,
         .crl_urls = order->crl_urls,
+        .before = ca->before,
     };
 
     if (ca->ocsp_url) {

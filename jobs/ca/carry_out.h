@@ -33,8 +33,10 @@ bool ca_held_may_be_parent(const struct held_ca *parent, struct fault *fault);
 bool ca_parent_stays(const struct ca_work *work, const char *parent_id, struct fault *fault);
 /* The id of a CA that is in no hierarchy (04 section 3.1). */
 const char *ca_single_id(const struct ca_work *work, const struct certificate *certificate);
+/* What its signer knows about it now; the caller's reference. ca_facts.c */
+json_t *ca_facts_now(const struct ca_work *work, const struct held_ca *ca, struct fault *fault);
 /* By the order's URLs, or the CA's own of its responder, and the certificate's own constraints. A
- * CA above others signs no leaf. */
+ * CA above others signs no leaf. One that takes another's place has that one's facts. */
 bool ca_give_facts(const struct ca_work *work, const struct ca_order *order,
                    const struct new_ca *ca, bool signs_leaves, struct signer_reply *ret_reply,
                    struct fault *fault);

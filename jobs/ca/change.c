@@ -4,6 +4,7 @@
 #include "core/clock.h"
 #include "core/id.h"
 #include "core/memory.h"
+#include "lifecycle/ca_facts.h"
 #include "lifecycle/ca_submit.h"
 
 #include "jobs/ca/carry_out.h"
@@ -167,7 +168,8 @@ bool ca_import(const struct ca_work *work, const struct ca_order *order, struct 
     return ca_in_transaction(work, store_import, &imported, fault);
 }
 
-/* renew: a new key below the same parent; the old one keeps its CRL and answers. */
+/* renew: a new key below the same parent, under the facts that the old one has now; that keeps its
+ * CRL and answers. */
 
 struct renewal {
     struct new_ca ca;
@@ -270,11 +272,16 @@ bool ca_renew(const struct ca_work *work, const struct ca_order *order, struct f
     if (!ca_subject_read(work->ctx, X509_get_subject_name(old.certificate->x509), &subject, &count,
                          fault))
         return false;
+    AUTO(json_t) *facts = ca_facts_now(work, &old, fault);
+    if (!facts)
+        return false;
+    const struct ca_before before = {old.id, facts};
     struct renewal renewal = {
         .ca = {.id = id_new(work->ctx, "ica"),
                .algorithm = order->algorithm,
                .driver = order->driver,
-               .ocsp_url = old.ocsp_url},
+               .ocsp_url = old.ocsp_url,
+               .before = &before},
         .old = &old
     };
     struct ca_wish wish = ca_order_wish(work->ctx, order, (struct bytes){0}, clock_now_s(),

@@ -50,8 +50,7 @@ static bool store(const struct ca_work *work, void *arg, struct fault *fault)
            ca_store_audit(work, &event, NULL, fault);
 }
 
-/* The reference is the caller's. */
-static json_t *read_facts(const struct ca_work *work, const struct held_ca *ca, struct fault *fault)
+json_t *ca_facts_now(const struct ca_work *work, const struct held_ca *ca, struct fault *fault)
 {
     const struct signer_request request = {.kind = SIGNER_SHOW_FACTS, .key_ref = ca->key_ref};
     struct signer_reply reply;
@@ -70,7 +69,7 @@ bool ca_change_facts(const struct ca_work *work, const struct ca_order *order, s
 
     if (!ca_held(work, order->ca_id, &ca, fault))
         return false;
-    AUTO(json_t) *facts = read_facts(work, &ca, fault);
+    AUTO(json_t) *facts = ca_facts_now(work, &ca, fault);
     if (!facts || !ca_facts_apply(facts, order->change, &changed, fault))
         return false;
     if (changed && !ca_write_facts(work, ca.key_ref, json_to_text(work->ctx, facts), &reply, fault))

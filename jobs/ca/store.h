@@ -31,6 +31,7 @@ struct new_ca {
     const char *chain_pem;
     const char *ocsp_url; /* of what it signs, where the request said so; NULL */
     json_t *metadata;
+    const struct ca_before *before; /* whose place it takes, with what its signer knows; or NULL */
 };
 
 bool ca_ask(const struct ca_work *work, const struct signer_request *request,

@@ -156,3 +156,34 @@ bool ca_facts_apply(json_t *facts, json_t *change, bool *ret_changed, struct fau
     }
     return true;
 }
+
+/* Each list that bears the id of one CA bears that of the other. */
+static json_t *moved(const json_t *urls, const char *from, const char *to)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    json_t *list = json_array();
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach (urls, i, item) {
+        const char *url = json_string_value(item) ? json_string_value(item) : "";
+        const char *mark = strstr(url, from);
+        json_add_text(list, mark ? mem_printf(scratch, "%.*s%s%s", (int)(mark - url), url, to,
+                                              mark + strlen(from))
+                                 : url);
+    }
+    return list;
+}
+
+void ca_facts_inherit(json_t *facts, const struct ca_before *before, const char *ca_id)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+        const char *name = members[i].name;
+        json_t *value = json_object_get(before->facts, name);
+        const bool place = text_ends(name, "_urls");
+        if (!place)
+            set_member(facts, name, null_or(value));
+        else if (value && !json_object_get(facts, name))
+            json_set_new(facts, name, moved(value, before->id, ca_id));
+    }
+}

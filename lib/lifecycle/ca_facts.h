@@ -26,4 +26,14 @@ json_t *ca_facts_read(const char *text, struct bytes certificate_der, struct fau
  * RESOURCE_STATE: it says something third, so somebody else has changed it since. */
 bool ca_facts_apply(json_t *facts, json_t *change, bool *ret_changed, struct fault *fault) MUST_USE;
 
+/* A CA that another one takes the place of. */
+struct ca_before {
+    const char *id;
+    json_t *facts; /* as ca_facts_read gave them */
+};
+/* Makes the facts of its heir, `ca_id`, from those of a new CA: what was changed since it was made
+ * stays so, with the heir's id in URLs; lists of URLs that `facts` has are the request's and stay.
+ * The certificate is the heir's, and nothing closes it. */
+void ca_facts_inherit(json_t *facts, const struct ca_before *before, const char *ca_id);
+
 #endif

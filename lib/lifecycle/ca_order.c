@@ -403,5 +403,7 @@ char *ca_facts_text(TALLOC_CTX *ctx, const struct ca_facts_wish *wish)
     set_urls(facts, "ocsp_urls", &wish->ocsp_urls, true, wish);
     set_urls(facts, "ca_issuers_urls", &wish->ca_issuers_urls, wish->signs_leaves, wish);
     set_urls(facts, "crl_urls", &wish->crl_urls, wish->signs_leaves, wish);
+    if (wish->before)
+        ca_facts_inherit(facts, wish->before, wish->ca_id);
     return json_to_text(ctx, facts);
 }

@@ -81,6 +81,7 @@ struct ca_facts_wish {
     struct text_list ocsp_urls;
     struct text_list ca_issuers_urls;
     struct text_list crl_urls;
+    const struct ca_before *before; /* whose place it takes, so all but URLs is as there; or NULL */
 };
 /* JSON on ctx. */
 char *ca_facts_text(TALLOC_CTX *ctx, const struct ca_facts_wish *wish);

@@ -178,6 +178,24 @@ class Facts(HierarchyTest):
                 self.assertEqual(done.returncode, 1, done.stdout)
                 self.assertIn(words, done.stderr)
 
+    def test_4_what_a_rotated_ca_takes_along(self):
+        """What was changed since the old one was made, and its places under the new one's name; others where they are asked for."""
+        old = self.ca()
+        self.change("--base-url=http://heir.example", "--max-leaf-days=74", "--eku=serverAuth", "--exclude=no.facts.example.org",
+                    "--signatures-per-hour=5000", "--crl-validity=200h")
+        before = self.facts_of(old)
+        self.done("rotate", old)
+        new, after = self.ca(), self.facts_of(self.ca())
+        self.assertNotEqual((new, after["ca_certificate"]), (old, before["ca_certificate"]))
+        expected = json.loads(json.dumps(before).replace(old, new)) | {"ca_certificate": after["ca_certificate"]}
+        self.assertEqual(after, expected)
+        self.assertPlaces(self.leaf("heir.facts.example.org")[1], "http://heir.example")
+        self.assertIn("excluded", self.signs_leaf(new, "x.no.facts.example.org"))
+        self.done("rotate", new, "--base-url=http://asked.example")
+        self.assertEqual(self.facts_of(self.ca())["max_leaf_days"], 74)
+        self.assertPlaces(self.leaf("asked.facts.example.org")[1], "http://asked.example")
+        self.change("--clear=excluded_dns", "--eku=serverAuth", "--eku=clientAuth")
+
     def test_5_a_retired_ca_stays_so(self):
         """Its lists may have to live longer; it is not opened again."""
         ca = self.ca()

@@ -143,6 +143,47 @@ Test(ca_order, facts_of_who_signs_what)
                      "\"crl_urls\":[\"http://pki.test/ica-1.crl\"]}");
 }
 
+/* The heir of a CA: what was changed there since stays so, and what was taken out stays out. */
+Test(ca_order, facts_of_an_heir)
+{
+    AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
+    struct fault fault = {0};
+    static char url[] = "http://asked.test/{ca}.crl";
+    static char *urls[] = {url};
+    AUTO(json_t) *facts = json_parse_object(
+        bytes_of_text("{\"ca_certificate\":\"b2xk\",\"max_leaf_days\":9,\"allowed_ekus\":"
+                      "[\"clientAuth\"],\"signatures_per_hour_per_peer\":7,"
+                      "\"excluded_dns\":[\"x\"],"
+                      "\"ocsp_urls\":[\"http://a.test/iss-1\"],\"retired\":true,"
+                      "\"crl_urls\":[\"http://a.test/ica-1.crl\",\"ldap://a.test/one\"]}"),
+        INPUT_MALFORMED, "facts", &fault);
+    const struct ca_before before = {"ica-1", facts};
+    struct ca_facts_wish wish = {
+        .ca_id = "ica-2",
+        .certificate_der = bytes_of_text("x"),
+        .max_leaf_days = 90,
+        .signs_leaves = true,
+        .permitted_dns = {urls, 1},
+        .before = &before,
+    };
+
+    AUTO(json_t) *heir = json_parse_object(bytes_of_text(ca_facts_text(scratch, &wish)),
+                                           INPUT_MALFORMED, "facts", &fault);
+    AUTO(json_t) *expected = json_deep_copy(facts);
+    json_object_del(expected, "retired");
+    json_set_text(expected, "ca_certificate", "eA==");
+    json_array_set_new(json_object_get(expected, "crl_urls"), 0,
+                       json_string("http://a.test/ica-2.crl"));
+    cr_expect(json_equal(heir, expected), "%s", json_to_text(scratch, heir));
+
+    wish.crl_urls = (struct text_list){urls, 1};
+    AUTO(json_t) *asked = json_parse_object(bytes_of_text(ca_facts_text(scratch, &wish)),
+                                            INPUT_MALFORMED, "facts", &fault);
+    json_set_new(expected, "crl_urls", json_array());
+    json_add_text(json_object_get(expected, "crl_urls"), "http://asked.test/ica-2.crl");
+    cr_expect(json_equal(asked, expected), "%s", json_to_text(scratch, asked));
+}
+
 /* From old to new, once; from anywhere else not at all. */
 Test(ca_order, facts_are_changed_from_what_was_seen)
 {
