@@ -69,7 +69,7 @@ char *scope_condition(TALLOC_CTX *ctx, const struct resource *resource, const ch
 void write_statements_make(TALLOC_CTX *ctx, struct resource_statements *made, struct db *db);
 
 /* X-Certctl-Ignored and Preference-Applied. Names of other characters than those of members are
- * left out, since they were a stranger's. */
+ * left out, since they were a stranger's; after a kilobyte no more are told. */
 void ignored_tell(struct request *request, struct response *response,
                   const struct text_list *ignored, bool strict);
 

@@ -282,6 +282,14 @@ class Writes(ProfileTest):
         self.assertEqual(days["max_ttl_seconds"], 30 * 86400)
         self.assertEqual(self.new(max_validity_days=30, max_ttl_seconds=60)["max_ttl_seconds"], 60)
 
+    def test_a_long_list_of_ignored_members_is_cut(self):
+        """Told in full it outgrew what the web servers take for a head: 502 for what was done."""
+        answer = self.send("POST", "/profiles", {"name": f"m {uuid.uuid4()}", **{f"unknown-member-{n:05}": n for n in range(3000)}})
+        self.assertEqual(answer.status, 201, answer)
+        told = answer.headers["X-Certctl-Ignored"].split(", ")
+        self.assertEqual(told, [f"unknown-member-{n:05}" for n in range(len(told))])
+        self.assertTrue(20 < len(told) < 100, told)
+
     def test_two_editors(self):
         body = self.new()
         path, tag = f"/profiles/{body['id']}", f'"{body["id"]}.1"'
