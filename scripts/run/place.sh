@@ -54,12 +54,18 @@ place_find()
     place_why="$top/.run was not taken: $place_why"
 }
 
-# Anybody may write to /var/tmp: a directory that is there already must be ours.
-place_is_ours()
+# Anybody may write to /var/tmp: a directory that is there already must be ours. What lies in another's
+# names processes to stop, programs to start and files to write.
+place_is_owned()
 {
     if [ -L "$run_dir" ] || [ "$(stat -c %u "$run_dir")" != "$uid" ]; then
         die "$run_dir belongs to somebody else" '' "name another place by CERTCTL_RUN_DIR"
     fi
+}
+
+place_is_ours()
+{
+    place_is_owned
     if [ -e "$run_dir/.certctl-run" ]; then
         read -r place_mode <"$run_dir/.certctl-run"
         [ "$place_mode" = "$mode" ] || die "$run_dir was made for $place_mode, now it is $mode" '' \

@@ -6,6 +6,7 @@ process_names="$web site-reload acme api pki probe tick tick-ca tick-pki tick-re
 need_run_dir()
 {
     [ -e "$run_dir/.certctl-run" ] || die "nothing was started in $run_dir" '' './run starts it; CERTCTL_RUN_DIR names another place'
+    place_is_owned
 }
 
 status_line()

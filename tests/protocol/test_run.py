@@ -1,11 +1,56 @@
 """./run itself: idempotent, honest about what is wrong, and it stops what it started."""
 import os
 import re
+import shutil
+import subprocess
 import time
 import unittest
 
 from acme_client import Client
 from stack import Stack
+
+
+class Place(unittest.TestCase):
+    """Where no stack is needed."""
+
+    def setUp(self):
+        self.stack = Stack(name="place")
+        self.addCleanup(shutil.rmtree, self.stack.home, ignore_errors=True)
+        for folder in ("", "pid", "log"):
+            os.mkdir(os.path.join(self.stack.dir, folder))
+        self.write(".certctl-run", "separate users" if self.stack.isolated else f"one uid {os.getuid()}")
+
+    def write(self, name, text):
+        with open(os.path.join(self.stack.dir, name), "w", encoding="utf-8") as out:
+            out.write(text + "\n")
+
+    def sleeper(self, name):
+        """A process of ours, recorded as ./run records its own."""
+        process = subprocess.Popen(["perl", "-e", "$SIG{WINCH} = sub { exit }; sleep 600"], start_new_session=True)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        with open(f"/proc/{process.pid}/stat", encoding="utf-8") as source:
+            began = source.read().rsplit(")", 1)[1].split()[19]
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as source:
+            self.write(f"pid/{name}", f"{process.pid} {began} {source.read().strip()} x")
+        return process
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can give a directory away")
+    def test_anothers_directory_is_left_alone(self):
+        """Whoever made it first in /var/tmp would have root stop, start and write what he names there."""
+        process = self.sleeper("acme")
+        victim = os.path.join(self.stack.home, "victim")
+        with open(victim, "w", encoding="utf-8") as out:
+            out.write("kept")
+        os.symlink(victim, os.path.join(self.stack.dir, ".lock"))
+        os.chown(self.stack.dir, 65534, 65534)
+        for command in (["stop"], ["destroy", "--yes"], ["status"], ["check-statements"], ["doctor"]):
+            done = self.stack.run(*command, check=False)
+            self.assertNotEqual(done.returncode, 0, done.stdout)
+            self.assertIn("belongs to somebody else", done.stdout)
+        self.assertIsNone(process.poll())
+        with open(victim, encoding="utf-8") as source:
+            self.assertEqual(source.read(), "kept")
 
 
 class Run(unittest.TestCase):
