@@ -65,7 +65,7 @@ stop_named()
 {
     stop_count=0
     for stop_name; do
-        case " $process_names " in
+        case " nginx apache $process_names " in
         *" $stop_name "*) ;;
         *) die "there is no process $stop_name" '' "one of: $process_names" ;;
         esac
@@ -88,10 +88,11 @@ stop_named()
     fi
 }
 
+# Either web server: the choice may have changed since one was started.
 stop_all()
 {
     # shellcheck disable=SC2086 # a list
-    stop_named $process_names
+    stop_named nginx apache ${process_names#* }
 }
 
 destroy_all()

@@ -52,6 +52,13 @@ class Place(unittest.TestCase):
         with open(victim, encoding="utf-8") as source:
             self.assertEqual(source.read(), "kept")
 
+    def test_destroy_stops_either_web_server(self):
+        """Where the choice was changed and nothing started since, the other one runs."""
+        process = self.sleeper({"nginx": "apache", "apache": "nginx"}[self.stack.web])
+        self.stack.run("destroy", "--yes")
+        self.assertFalse(os.path.exists(self.stack.dir))
+        self.assertIsNotNone(process.wait(60))
+
 
 class Run(unittest.TestCase):
     seconds = 110  # so that it begins early
