@@ -6,6 +6,7 @@
 #include "core/memory.h"
 #include "lifecycle/ca_facts.h"
 #include "lifecycle/ca_submit.h"
+#include "pki/ocsp.h"
 
 #include "jobs/ca/carry_out.h"
 
@@ -17,6 +18,10 @@ STATEMENT(ca_single_active,
           "AND intermediate_ca_id IS NULL) AS id, i.hierarchy_mode, "
           "EXISTS (SELECT 1 FROM ca_instances WHERE issuer_id = i.id) AS has_some "
           "FROM issuers i WHERE i.id = $1::text");
+
+/* $1 SHA-256 of a key. What is lost may come back. */
+STATEMENT(ca_of_key, "SELECT id FROM ca_instances WHERE key_sha256 = $1::bytea "
+                     "AND state <> 'lost' ORDER BY id LIMIT 1");
 
 /* $1 CA, $2 from, $3 to. Another one issues in its place. */
 STATEMENT(ca_instance_move, "UPDATE ca_instances SET state = $3::text, superseded_at = now() "
@@ -76,6 +81,26 @@ static bool look_at_issuer(const struct ca_work *work, struct imported *imported
     return true;
 }
 
+/* The signer knows one CA of a key, lists have one row of numbers, and a CertID of OCSP names one
+ * issuer: the second CA of a key would take all of it from the first. */
+static bool key_is_free(const struct ca_work *work, const struct certificate *certificate,
+                        struct fault *fault)
+{
+    struct ocsp_ca_hashes hashes;
+
+    if (!ocsp_ca_hashes(certificate, &hashes))
+        return fault_set(fault, INPUT_INVALID, "chain", "the CA's key cannot be read");
+    struct rows *rows = db_query(
+        work->ctx, work->run->db, &ca_of_key, fault,
+        BYTEA(((struct bytes){hashes.key[OCSP_SHA256], ocsp_hash_size(OCSP_SHA256)})));
+    if (!rows)
+        return false;
+    return rows->count == 0 ||
+           fault_set(fault, RESOURCE_CONFLICT, "chain",
+                     "CA %s has that key already: a CA is renewed with a new key",
+                     row_text(rows, 0, "id"));
+}
+
 static bool store_import(const struct ca_work *work, void *arg, struct fault *fault)
 {
     struct imported *imported = arg;
@@ -86,7 +111,7 @@ static bool store_import(const struct ca_work *work, void *arg, struct fault *fa
                                    ca, "active", NULL, NULL};
     const struct ca_event retiring = {"intermediate_ca_retiring", &old, "retiring", ca->id, NULL};
 
-    if (!look_at_issuer(work, imported, fault))
+    if (!look_at_issuer(work, imported, fault) || !key_is_free(work, ca->certificate, fault))
         return false;
     if (imported->replaced && !imported->tree &&
         !move(work, &ca_instance_move, imported->replaced, "active", "retiring", fault))
@@ -154,7 +179,8 @@ bool ca_import(const struct ca_work *work, const struct ca_order *order, struct 
     struct signer_reply reply;
 
     if (!read_import(work, order, &imported, fault) || !name_algorithm(work, &imported.ca, fault) ||
-        !look_at_issuer(work, &imported, fault))
+        !look_at_issuer(work, &imported, fault) ||
+        !key_is_free(work, imported.ca.certificate, fault))
         return false;
     if (!ca_give_facts(work, order, &imported.ca, !order->tree, &reply, fault)) {
         /* Not to be had now, or not the certificate's: the second will not change. */

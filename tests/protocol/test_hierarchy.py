@@ -432,6 +432,17 @@ class Adcs(HierarchyTest):
         self.issue("adcs", "c.adcs.example.org")
         self.assertTrue(self.crl(first).is_signature_valid(self.certificate_of(first).public_key()))
 
+    def test_4_a_key_has_one_ca(self):
+        """Whom the enterprise certifies anew with the old key would take the old one's facts, numbers of lists and OCSP answers."""
+        ca = self.issuing("adcs")
+        before = self.facts_of(ca)
+        key, request = self.stack.sql(f"SELECT c.key_ref, r.id FROM ca_instances c JOIN ca_requests r ON r.key_ref = c.key_ref AND r.kind = 'csr' WHERE c.id = '{ca}'")[0]
+        again = self.enterprise.sign(self.admin("result", request).stdout)
+        self.refused(f"CA {ca} has that key already", "import", f"--request={request}", "--chain=-", text=again, status=409)
+        self.refused(f"CA {ca} has that key already", "import", "--issuer=iss-taken", f"--key={key}", "--chain=-", text=again, status=409)
+        self.assertEqual((self.issuing("adcs"), self.facts_of(ca)), (ca, before))
+        self.issue("adcs", "d.adcs.example.org")
+
 
 class Taken(HierarchyTest):
     """A key that was there before, with its certificate."""
