@@ -26,6 +26,7 @@ struct acme_policy {
     int64_t row_version;
     const char *issuer_id; /* the profile's own; NULL: as the directory's */
     int64_t max_ttl_s;     /* 0: no limit */
+    int64_t validity_days; /* of a certificate from when it is issued; 0: there is no issuer */
     bool allow_wildcards;
     struct text_list san_types; /* empty: all */
     struct text_list san_patterns;

@@ -14,6 +14,7 @@
 #define NOT_BEFORE_AHEAD 86400
 #define NOT_AFTER_LEAST  300
 #define COUNT_WHOLE      1000000000
+#define DAY_S            86400
 
 STATEMENT(acme_order_new,
           "SELECT outcome, order_id, status AS order_status, expires_at AS order_expires, "
@@ -86,7 +87,7 @@ static bool validity_check(const struct request *request, const struct wanted_or
     const int64_t now_s = clock_now_s();
     const bool has_start = is_asked(request, "notBefore");
     const int64_t start = has_start ? order->not_before : now_s;
-    const int64_t max_ttl_s = acme_of(request)->policy->max_ttl_s;
+    const struct acme_policy *policy = acme_of(request)->policy;
 
     if (has_start && (start < now_s - NOT_BEFORE_PAST || start > now_s + NOT_BEFORE_AHEAD))
         return fault_set(fault, INPUT_INVALID, "notBefore",
@@ -96,9 +97,13 @@ static bool validity_check(const struct request *request, const struct wanted_or
     if (order->not_after <= start || order->not_after <= now_s + NOT_AFTER_LEAST)
         return fault_set(fault, INPUT_INVALID, "notAfter",
                          "notAfter must be after notBefore and five minutes ahead or more");
-    if (max_ttl_s > 0 && order->not_after - start > max_ttl_s)
+    if (policy->max_ttl_s > 0 && order->not_after - start > policy->max_ttl_s)
         return fault_set(fault, INPUT_INVALID, "notAfter",
-                         "the profile allows at most %lld seconds", (long long)max_ttl_s);
+                         "the profile allows at most %lld seconds", (long long)policy->max_ttl_s);
+    if (policy->validity_days > 0 && order->not_after - now_s > policy->validity_days * DAY_S)
+        return fault_set(fault, INPUT_INVALID, "notAfter",
+                         "a certificate of this profile ends within %lld days",
+                         (long long)policy->validity_days);
     return true;
 }
 

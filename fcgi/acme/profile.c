@@ -15,12 +15,14 @@
 
 STATEMENT(acme_profile_read,
           "SELECT p.id, p.enabled, p.acme_auth_mode, coalesce(s.settings, '{}') AS settings, "
-          "       coalesce(p.issuer_id, $2, (SELECT min(i.id::text) FROM issuers i WHERE i.enabled "
-          "                                   HAVING count(*) = 1)) AS issuer_id, "
+          "       d.issuer_id, "
           "       (SELECT json_agg(json_strip_nulls(json_build_object('id', c.id, 'description', "
           "                 coalesce(nullif(c.description, ''), c.name), 'enabled', c.enabled, "
           "                 'row_version', c.row_version, 'issuer_id', c.issuer_id, "
           "                 'max_ttl_seconds', c.max_ttl_seconds, "
+          "                 'validity_days', coalesce(c.default_validity_days, "
+          "                   (SELECT coalesce((i.config->>'validity_days')::integer, 90) "
+          "                      FROM issuers i WHERE i.id = coalesce(c.issuer_id, d.issuer_id))), "
           "                 'allow_wildcards', c.allow_wildcards, "
           "                 'allowed_san_types', c.allowed_san_types, "
           "                 'required_san_patterns', c.required_san_patterns)) "
@@ -29,6 +31,9 @@ STATEMENT(acme_profile_read,
           "         WHERE c.id = ANY (ARRAY(SELECT jsonb_array_elements_text( "
           "                s.settings->'selectable_profiles')) || p.id::text)) AS policies "
           "  FROM certificate_profiles p "
+          " CROSS JOIN LATERAL (SELECT coalesce(p.issuer_id, $2, (SELECT min(i.id::text) "
+          "                       FROM issuers i WHERE i.enabled HAVING count(*) = 1)) "
+          "                       AS issuer_id) d "
           "  LEFT JOIN acme_profile_settings s ON s.profile_id = p.id "
           " WHERE p.id = $1");
 
@@ -99,6 +104,7 @@ static const struct member policy_members[] = {
     {"row_version",           MEMBER_INTEGER, REQUIRED, AT(acme_policy, row_version)    },
     {"issuer_id",             MEMBER_TEXT,    OPTIONAL, AT(acme_policy, issuer_id)      },
     {"max_ttl_seconds",       MEMBER_INTEGER, REQUIRED, AT(acme_policy, max_ttl_s)      },
+    {"validity_days",         MEMBER_INTEGER, OPTIONAL, AT(acme_policy, validity_days)  },
     {"allow_wildcards",       MEMBER_BOOLEAN, REQUIRED, AT(acme_policy, allow_wildcards)},
     {"allowed_san_types",     MEMBER_TEXTS,   OPTIONAL, AT(acme_policy, san_types)      },
     {"required_san_patterns", MEMBER_TEXTS,   REQUIRED, AT(acme_policy, san_patterns)   },

@@ -154,6 +154,16 @@ unsigned profile_key_usage(const struct profile *profile, const struct key_facts
     return usage;
 }
 
+/* An end that was wished for stays where it can: then the backdate gives way. */
+static void life_cut(struct validity *life, int64_t most_s, int64_t now_s, struct validity wished)
+{
+    if (life->not_after == wished.not_after && !wished.not_before &&
+        life->not_after - most_s <= now_s)
+        life->not_before = life->not_after - most_s;
+    else
+        life->not_after = life->not_before + most_s;
+}
+
 bool profile_validity(const struct profile *profile, int64_t issuer_validity_days,
                       int64_t backdate_s, int64_t now_s, struct validity wished,
                       struct validity *ret, struct fault *fault)
@@ -173,7 +183,7 @@ bool profile_validity(const struct profile *profile, int64_t issuer_validity_day
     /* Compared by subtraction of what is between now and a hundred years, so nothing overflows. */
     if (profile->max_ttl_s > 0 && life.not_after > life.not_before &&
         life.not_after - life.not_before > profile->max_ttl_s)
-        life.not_after = life.not_before + profile->max_ttl_s;
+        life_cut(&life, profile->max_ttl_s, now_s, wished);
     /* What lies before now is of no use to anybody. */
     const int64_t begin = most(life.not_before, now_s);
     if (life.not_after < begin || life.not_after - begin < VALIDITY_LEAST_S)

@@ -107,7 +107,7 @@ static const struct fake_column columns[] = {
     {"pem_chain",              rig_leaf_pem                                                           },
     {"policies",
      "[{\"id\":\"prof-test\",\"description\":\"Test\",\"enabled\":true,\"row_version\":1,"
-     "\"max_ttl_seconds\":7776000,\"allow_wildcards\":true,"
+     "\"max_ttl_seconds\":7776000,\"validity_days\":90,\"allow_wildcards\":true,"
      "\"required_san_patterns\":[\"[a-z0-9.*-]+\"]},{\"id\":\"prof-other\","
      "\"description\":\"Other\",\"enabled\":true,\"row_version\":1,\"max_ttl_seconds\":3600,"
      "\"issuer_id\":\"iss-local\",\"allow_wildcards\":false,\"allowed_san_types\":[\"dns\"],"

@@ -1,5 +1,6 @@
 """Orders that select a profile (draft-ietf-acme-profiles, 01 section 9.4), and orders after a profile was changed."""
 import json
+import time
 import uuid
 
 from cryptography import x509
@@ -136,6 +137,22 @@ class Selection(SelectionTest):
         acme = self.client(self.directory([elsewhere, nowhere]))
         self.assertEqual([self.column(acme.order(self.name(), profile=wanted), "issuer_id") for wanted in (None, elsewhere, nowhere)],
                          ["iss-local", "iss-selected", "iss-local"])
+
+    def test_an_end_that_is_accepted_is_the_certificates(self):
+        days, short = self.new(default_validity_days=30, max_ttl_seconds=7776000)["id"], self.new(max_ttl_seconds=86400)["id"]
+        acme = self.client(self.directory([days, short]))
+
+        def ends(seconds, profile):
+            wanted = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+            return wanted, acme.order(self.name(), profile=profile, notAfter=wanted)
+
+        self.assertProblem(ends(31 * 86400, days)[1], 400, "malformed", "30 days")
+        self.assertProblem(ends(91 * 86400, None)[1], 400, "malformed", "profile")
+        for seconds, profile in ((30 * 86400 - 60, days), (86400 - 5, short)):
+            wanted, order = ends(seconds, profile)
+            leaf = self.leaf(acme, self.finalize(acme, order).json)
+            self.assertEqual(leaf.not_valid_after.strftime("%Y-%m-%dT%H:%M:%SZ"), wanted)
+            self.assertLessEqual((leaf.not_valid_after - leaf.not_valid_before).total_seconds(), 7776000 if profile == days else 86400)
 
     def test_an_order_of_another_issuer_does_not_serve(self):
         """An order keeps its issuer; who asks again after the profile left it is not held by that one."""
