@@ -17,14 +17,16 @@ pg_psql()
     pg_run psql -h "$pg_socket" -U postgres -X -q -A -t -v ON_ERROR_STOP=1 "$@"
 }
 
+# Under another name until it is whole: initdb writes PG_VERSION first.
 pg_initdb()
 {
+    rm -rf "$pg_data.new"
     if is_root; then
-        install -d -m 0700 -o "$pg_user" -g "$pg_user" "$pg_data"
+        install -d -m 0700 -o "$pg_user" -g "$pg_user" "$pg_data.new"
     fi
-    pg_run initdb -D "$pg_data" --username=postgres --encoding=UTF8 --locale=C.UTF-8 \
-        --auth=peer --data-checksums >>"$pg_log" 2>&1 ||
-        die 'initdb failed' "$pg_log" "after the cure: rm -r $pg_data"
+    pg_run initdb -D "$pg_data.new" --username=postgres --encoding=UTF8 --locale=C.UTF-8 \
+        --auth=peer --data-checksums >>"$pg_log" 2>&1 || die 'initdb failed' "$pg_log" ''
+    mv -T "$pg_data.new" "$pg_data" || die "$pg_data is there and no cluster" '' 'look what it is, and remove it'
 }
 
 # Connections: each worker one, each of eight jobs two (one holds the job's lock), and room for

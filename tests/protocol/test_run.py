@@ -2,12 +2,13 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 import unittest
 
 from acme_client import Client
-from stack import Stack
+from stack import TOP, Stack
 
 
 class Place(unittest.TestCase):
@@ -58,6 +59,17 @@ class Place(unittest.TestCase):
         self.stack.run("destroy", "--yes")
         self.assertFalse(os.path.exists(self.stack.dir))
         self.assertIsNotNone(process.wait(60))
+
+    def test_a_cluster_half_made_is_made_anew(self):
+        self.addCleanup(self.stack.run, "destroy", "--yes")
+        data = os.path.join(self.stack.dir, "pg", "data")
+        with subprocess.Popen([os.path.join(TOP, "run"), "prepare"], env=self.stack.environment, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, start_new_session=True) as first:
+            self.stack.wait(lambda: os.path.exists(data + "/PG_VERSION") or os.path.exists(data + ".new/PG_VERSION")
+                            or first.poll() is not None, what="initdb is at work")
+            os.killpg(first.pid, signal.SIGKILL)
+        self.stack.run("prepare")
+        self.assertFalse(os.path.exists(data + ".new"))
 
 
 class Run(unittest.TestCase):
