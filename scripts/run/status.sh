@@ -100,14 +100,16 @@ destroy_all()
     step=destroy
     need_run_dir
     place_lock
-    if [ "${1:-}" != --yes ] && [ -t 0 ]; then
+    if [ "${1:-}" != --yes ]; then
+        [ -t 0 ] || die 'there is nobody to ask' '' './run destroy --yes'
         printf '%s and all in it will be gone: CA keys, database, certificates. Type yes: ' "$run_dir"
         read -r destroy_word
         [ "$destroy_word" = yes ] || die 'left as it is' '' ''
     fi
     stop_all
     step_begin destroy
-    rm -rf "$run_dir"
+    # what was mounted below it is not ours
+    rm -rf --one-file-system "$run_dir"
     step_did "removed $run_dir"
     is_root || return 0
     echo '  the users certctl-*, the groups certctl and certctl-edge, and the packages stay; to remove the users:'
