@@ -7,7 +7,8 @@
 #include "core/banned.h"
 
 /* entity-tag = [ "W/" ] DQUOTE *etagc DQUOTE (RFC 9110 section 8.8.3): commas may be inside. Tags
- * with obs-text are none that we gave, and the database would refuse what is not UTF-8. */
+ * with obs-text are none that we gave, and the database would refuse what is not UTF-8. Nor is "*",
+ * a tag like any other, which the list would take for the * without quotes. */
 static struct text_list tags_of(TALLOC_CTX *ctx, const char *at, bool with_weak)
 {
     struct text_list tags = {NULL, 0};
@@ -25,7 +26,7 @@ static struct text_list tags_of(TALLOC_CTX *ctx, const char *at, bool with_weak)
         if (!end)
             break;
         const char *tag = mem_text_n(ctx, at + 1, (size_t)(end - at - 1));
-        if (text_ascii(tag) && (with_weak || !weak))
+        if (text_ascii(tag) && !text_equal(tag, "*") && (with_weak || !weak))
             text_list_add(ctx, &tags, tag);
         at = end + 1;
     }

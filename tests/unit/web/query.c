@@ -96,6 +96,7 @@ static const struct {
     {"no end",           "\"x,y",             false},
     {"a star in a list", "\"a\", *",          false},
     {"a quoted star",    "\"*\", \"a\"",      false},
+    {"it alone",         "\"*\"",             false},
 };
 
 /* PostgreSQL takes no text that is not UTF-8, so such a tag would end in a 500. */
