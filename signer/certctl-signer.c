@@ -56,9 +56,9 @@ static _Noreturn void refuse_start(const struct fault *fault)
 
 static void watch_signals(void)
 {
-    /* No SA_RESTART: accept must return. */
+    /* No SA_RESTART: accept must return. SIGQUIT: multiwatch 1.0.0 sends it for -s TERM. */
     struct sigaction action = {.sa_handler = leave};
-    static const int ends[] = {SIGTERM, SIGINT, SIGALRM};
+    static const int ends[] = {SIGTERM, SIGINT, SIGQUIT, SIGALRM};
 
     (void)sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < ARRAY_SIZE(ends); i++)

@@ -43,7 +43,7 @@ struct worker {
     struct web_host host;
     struct web_life life;
     int events;     /* epoll of the listening socket and of signals */
-    int signals;    /* signalfd of SIGTERM and SIGINT */
+    int signals;    /* signalfd of SIGTERM, SIGINT and SIGQUIT */
     bool db_in_use; /* the connection may be open */
     int in_a_row;   /* connections taken since the signals were looked at */
 };
@@ -248,8 +248,9 @@ static bool watch(int events, int fd, uint32_t mask)
     return epoll_ctl(events, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-/* SIGTERM is read as an event and never interrupts a request. EPOLLEXCLUSIVE: a connection wakes
- * one worker of the pool, not all; the socket does not block, since another may be faster. */
+/* SIGTERM is read as an event and never interrupts a request; SIGQUIT is what multiwatch 1.0.0
+ * sends when it is told -s TERM. EPOLLEXCLUSIVE: a connection wakes one worker of the pool, not
+ * all; the socket does not block, since another may be faster. */
 static bool worker_listen(struct worker *worker, struct fault *fault)
 {
     sigset_t stops;
@@ -257,6 +258,7 @@ static bool worker_listen(struct worker *worker, struct fault *fault)
     (void)sigemptyset(&stops);
     (void)sigaddset(&stops, SIGTERM);
     (void)sigaddset(&stops, SIGINT);
+    (void)sigaddset(&stops, SIGQUIT);
     worker->events = epoll_create1(EPOLL_CLOEXEC);
     worker->signals = signalfd(-1, &stops, SFD_CLOEXEC | SFD_NONBLOCK);
     if (worker->events >= 0 && worker->signals >= 0 && sigprocmask(SIG_BLOCK, &stops, NULL) == 0 &&

@@ -1,5 +1,6 @@
 """OCSP: what real clients accept, what is refused and how, revocations through the web server's cache, rotation of keys."""
 import base64
+import contextlib
 import datetime
 import hashlib
 import http.client
@@ -538,17 +539,27 @@ class Rotation(OcspTest):
         folder = os.path.join(self.stack.dir, "state", "ocsp")
         self.assertEqual(os.stat(folder).st_mode & 0o777, 0o700)
         for name in os.listdir(folder):
-            self.assertEqual(os.stat(os.path.join(folder, name)).st_mode & 0o777, 0o600, name)
+            with contextlib.suppress(FileNotFoundError):  # the job tidies, and makes the key of another CA
+                self.assertEqual(os.stat(os.path.join(folder, name)).st_mode & 0o777, 0o600, name)
 
     def test_5_old_files_go_and_nothing_is_signed_ahead_by_default(self):
         leaf = self.issue("default.ocsp.example.org")
         folder = os.path.join(self.stack.dir, "state", "ocsp")
-        named = {row[0] for row in self.stack.sql("SELECT key_path FROM ocsp_responders")}
+
+        def named():
+            return {row[0] for row in self.stack.sql("SELECT key_path FROM ocsp_responders")}
+
+        def tidied():
+            found = {os.path.join(folder, name) for name in os.listdir(folder)}
+            return found == named()
+        self.stack.wait(lambda: self.stack.value("SELECT count(*) FROM ocsp_responders WHERE cert_pem IS NOT NULL AND wanted_spki IS NULL") == "2",
+                        what="each CA has its responder again")
         self.stack.sql("UPDATE ocsp_responders SET updated_at = now() - interval '25 hours'")
         for name in os.listdir(folder):
-            os.utime(os.path.join(folder, name), (1, time.time() - 90000))
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(os.path.join(folder, name), (1, time.time() - 90000))
         self.stack.kill("certctl-job-ocsp-presign")  # the next one tidies at once
-        self.stack.wait(lambda: {os.path.join(folder, name) for name in os.listdir(folder)} == named, what="only the keys in use")
+        self.stack.wait(tidied, what="only the keys in use")
         self.assertIsNone(self.row(leaf.serial_number))  # tidying is the last of what a look does
         self.assertEqual(self.stack.value("SELECT count(*) FROM ocsp_responders WHERE ahead_begun_at IS NOT NULL"), "0")
 
@@ -646,20 +657,13 @@ class NotKept(OcspTest):
 
     def test_counters(self):
         """04 section 10.7: as many as there were, by label."""
-        def ask_all():
-            """What was counted leaves with a later answer of the same worker, so each must have one."""
-            threads = [threading.Thread(target=lambda: [self.post(self.request(self.leaf)) for _ in range(5)]) for _ in range(6)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-
         def counts():
-            ask_all()
+            """A worker writes what it has counted at the latest when it ends."""
+            self.stack.run("stop", "pki")
             rows = self.stack.sql("SELECT substring(labels from '\"(.*)\"'), sum(value)::bigint FROM metric_counters "
                                   "WHERE name = 'certctl_ocsp_counter_total' GROUP BY 1")
+            self.stack.run("up")
             return {label: int(value) for label, value in rows}
-        time.sleep(6)
         before = counts()
         unknown = self.whole(self.cert_id(self.number(0xDEAD)))
         sent = {"request_get": 7, "request_invalid": 5 + 1, "cert_not_found": 3, "nonce_malformed": 1, "nonce_echoed": 4, "issuer_not_found": 2}
@@ -675,13 +679,8 @@ class NotKept(OcspTest):
         for _ in range(2):
             self.post(self.request(self.leaf), path="/.well-known/pki/ocsp/iss-none")
 
-        def arrived():
-            after = counts()
-            return {label: after.get(label, 0) - before.get(label, 0) for label in sent}
-        deadline = time.monotonic() + 90
-        while arrived() != sent and time.monotonic() < deadline:
-            time.sleep(0.2)
-        self.assertEqual(arrived(), sent)
+        after = counts()
+        self.assertEqual({label: after.get(label, 0) - before.get(label, 0) for label in sent}, sent)
 
     def test_unknown_answers_are_bounded(self):
         """04 section 10.6: one process signs 200 "unknown" a second; who guesses more is answered unsigned."""

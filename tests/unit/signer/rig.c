@@ -120,7 +120,7 @@ void rig_start_all(struct rig *rig, size_t plain)
 void rig_stop(struct rig *rig)
 {
     for (size_t i = 0; i < rig->count; i++)
-        (void)kill(rig->signers[i], SIGTERM);
+        (void)kill(rig->signers[i], i % 2 ? SIGQUIT : SIGTERM);
     for (size_t i = 0; i < rig->count; i++) {
         int status = -1;
         cr_assert_eq(waitpid(rig->signers[i], &status, 0), rig->signers[i]);

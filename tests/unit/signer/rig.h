@@ -31,7 +31,7 @@ pid_t rig_start(struct rig *rig, bool admin);
 void rig_start_by_systemd(struct rig *rig);
 /* `plain` processes on signer.sock, one on signer-admin.sock. */
 void rig_start_all(struct rig *rig, size_t plain);
-/* SIGTERM to all; each must end with status 0, which under the sanitizers means without a leak. */
+/* SIGTERM or SIGQUIT to all; each must end with status 0, under the sanitizers without a leak. */
 void rig_stop(struct rig *rig);
 void rig_kill(struct rig *rig, pid_t signer);
 /* rig_stop, and the directory goes. */

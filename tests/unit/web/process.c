@@ -280,7 +280,7 @@ static int let_go(TALLOC_CTX *ctx, int fd)
     return status;
 }
 
-Test(process, finishes_its_request_before_it_obeys, .timeout = 180)
+static void finishes_and_obeys(int number)
 {
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     struct stage stage = stage_new(scratch);
@@ -291,12 +291,20 @@ Test(process, finishes_its_request_before_it_obeys, .timeout = 180)
     const int fd = hold(&stage);
     while (waits_unread(fd))
         (void)usleep(10000);
-    cr_assert_eq(kill(worker, SIGTERM), 0);
+    cr_assert_eq(kill(worker, number), 0);
     (void)usleep(100000);
-    cr_expect_eq(waitpid(worker, NULL, WNOHANG), 0, "it left in the middle");
+    cr_expect_eq(waitpid(worker, NULL, WNOHANG), 0, "signal %d: it left in the middle", number);
     cr_expect_eq(let_go(scratch, fd), 200);
-    cr_expect_eq(wait_for(worker), 0);
+    cr_expect_eq(wait_for(worker), 0, "signal %d", number);
     stage_end(&stage);
+}
+
+Test(process, finishes_its_request_before_it_obeys, .timeout = 180)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT};
+
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+        finishes_and_obeys(numbers[i]);
 }
 
 /* The last of three held requests is answered first, which takes three workers. Then each sees
