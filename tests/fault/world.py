@@ -1,8 +1,12 @@
 """What is there afterwards: database, signer log, published CRLs; together with what the clients saw."""
+import contextlib
 import glob
 import json
 import os
+import time
 from dataclasses import dataclass, field
+
+from rules import crl_is_whole
 
 # name in World: columns and table; each row comes as a dictionary
 TABLES = {
@@ -63,6 +67,17 @@ def look(stack, recorder):
         world.log.pop()
     for ca in world.cas:
         for path in glob.glob(os.path.join(stack.dir, "pki", "crl", ca["id"] + ".crl")):
-            with open(path, "rb") as source:
+            with contextlib.suppress(FileNotFoundError), open(path, "rb") as source:  # withdrawn meanwhile
                 world.published[ca["id"]] = source.read()
     return world
+
+
+def at_rest(stack, recorder, seconds=120):
+    """The world in which the CRLs are whole, to be judged as it is: a second look might find the next list half-way. After
+    so many seconds the last one."""
+    deadline = time.monotonic() + seconds
+    while True:
+        world = look(stack, recorder)
+        if not list(crl_is_whole(world)) or time.monotonic() > deadline:
+            return world
+        time.sleep(0.2)

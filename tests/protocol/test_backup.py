@@ -82,12 +82,21 @@ class Backup(unittest.TestCase):
         cls.revoked = cls.before[:3] + cls.after[:8]
         cls.wait(lambda: len(cls.crl()) == 11, what="the list of after")
         cls.known = {row[0]: row[1] for row in cls.stack.sql("SELECT serial_number, fingerprint_sha256 FROM certificate_versions")}
-        cls.numbers = dict(cls.stack.sql("SELECT id, crl_number FROM ca_instances"))
         cls.ca_id = cls.stack.value("SELECT id FROM issuing_cas WHERE issuer_id = 'iss-local'")
-        cls.lists = {name: cls.number(x509.load_der_x509_crl(cls.file_bytes("pki", "crl", name)))
-                     for name in os.listdir(os.path.join(cls.stack.dir, "pki", "crl")) if name.endswith(".crl")}
+
+        def under_each_name():  # one after the other
+            cls.numbers = dict(cls.stack.sql("SELECT id, crl_number FROM ca_instances"))
+            cls.lists = cls.published()
+            return all(cls.lists.get(f"{name}.crl") == int(number) for name, number in cls.numbers.items())
+        cls.wait(under_each_name, what="the newest lists are files")
         with open(os.path.join(cls.stack.dir, "secrets", "edge.nginx"), encoding="ascii") as source:
             cls.edge = source.read()
+
+    @classmethod
+    def published(cls):
+        """The number of the list in each file."""
+        return {name: cls.number(x509.load_der_x509_crl(cls.file_bytes("pki", "crl", name)))
+                for name in os.listdir(cls.path("pki", "crl")) if name.endswith(".crl")}
 
     @classmethod
     def lose_everything(cls):
@@ -343,11 +352,10 @@ class Backup(unittest.TestCase):
         self.assertEqual({serial: found.get(serial) for serial in self.known}, self.known)
         self.assertGreaterEqual(len(self.known), SINCE)
         self.wait(lambda: self.crl_is_newer() and len(self.crl()) >= 11, what="a list of after the restore")
+        self.wait(lambda: all(self.published().get(name, 0) > number for name, number in self.lists.items()), what="each CA's, under each name")
         crl = self.crl()
         self.assertTrue(crl.is_signature_valid(self.ca.public_key()))
         self.assertEqual({entry.serial_number for entry in crl}, {leaf.serial_number for leaf in self.revoked})
-        for name, number in self.lists.items():
-            self.assertGreater(self.number(x509.load_der_x509_crl(self.file_bytes("pki", "crl", name))), number, name)
         reasons = {entry.serial_number: entry.extensions.get_extension_for_class(x509.CRLReason).value.reason for entry in crl}
         self.assertEqual(reasons[self.before[1].serial_number], x509.ReasonFlags.key_compromise)
         self.assertEqual(reasons[self.after[0].serial_number], x509.ReasonFlags.superseded)

@@ -85,7 +85,7 @@ class Reconcile(Crl):
 
     def log_lines(self):
         with open(self.stack.signer_log, "rb") as source:
-            return source.read().splitlines()
+            return source.read().rpartition(b"\n")[0].splitlines()  # one that is being written is none yet
 
     def read_to_the_end(self):
         def done():

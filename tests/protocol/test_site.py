@@ -113,7 +113,7 @@ class Site(unittest.TestCase):
             before = self.served().serial_number
             self.revoke_current()
             self.due()
-            self.stack.wait(lambda: self.stack.value("SELECT count(*) FROM notification_events WHERE type = 'SystemAlert'") == "1", 120,
+            self.stack.wait(lambda: self.stack.value("SELECT count(*) FROM notification_events WHERE type = 'SystemAlert'") == "1", 300,
                             "the alert")
             self.assertEqual(self.served().serial_number, before)
             payload = self.stack.value("SELECT payload->>'served_sha256' FROM notification_events WHERE type = 'SystemAlert'")
