@@ -18,12 +18,17 @@ bool inquiry_error(struct inquiry *inquiry, unsigned status, enum ocsp_error err
     return response_bytes(inquiry->response, status, MEDIA_TYPE, ocsp_error_der(error));
 }
 
+static int64_t left_s(const struct ocsp_answer *answer)
+{
+    return most(answer->next_update - clock_now_s(), INT64_C(0));
+}
+
 /* A client or cache never holds an answer past its nextUpdate, although our own web server may have
  * kept it for a while before it gave it away. */
 static int64_t max_age_s(const struct settings *settings, const struct ocsp_answer *answer)
 {
-    const int64_t left_s = answer->next_update - clock_now_s() - settings->ocsp_edge_ttl_s;
-    return most(least(settings->ocsp_max_age_s, left_s), INT64_C(0));
+    const int64_t unkept_s = left_s(answer) - settings->ocsp_edge_ttl_s;
+    return most(least(settings->ocsp_max_age_s, unkept_s), INT64_C(0));
 }
 
 bool inquiry_answer(struct inquiry *inquiry, struct bytes der, const struct ocsp_answer *answer,
@@ -45,7 +50,8 @@ bool inquiry_answer(struct inquiry *inquiry, struct bytes der, const struct ocsp
                     "max-age=%lld, public, no-transform, must-revalidate",
                     (long long)max_age_s(settings, answer));
     if (may_be_kept && inquiry->canonical && inquiry->request->method != HEAD)
-        response_header(response, "X-Accel-Expires", "%lld", (long long)settings->ocsp_edge_ttl_s);
+        response_header(response, "X-Accel-Expires", "%lld",
+                        (long long)least(settings->ocsp_edge_ttl_s, left_s(answer)));
     if (inquiry->request->method != POST && condition_matches(&tags, tag))
         return response_empty(response, 304);
     return response_bytes(response, 200, MEDIA_TYPE, der);

@@ -24,6 +24,7 @@ from cryptography.x509 import ocsp
 from acme_client import Client, Key, b64u
 from stack import Stack, free_port
 from test_issuance import split
+from test_routes import fcgi
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PATH = "/.well-known/pki/ocsp/iss-local"
@@ -314,6 +315,8 @@ class Accepted(OcspTest):
 class Refused(OcspTest):
     """04 section 10.1, row by row."""
 
+    env = {"CERTCTL_OCSP_EDGE_TTL": "3600"}
+
     def assertOcsp(self, answer, status, body):
         self.assertEqual((answer.status, answer.body), (status, body))
         self.assertEqual(answer.headers["Content-Type"], "application/ocsp-response")
@@ -394,6 +397,20 @@ class Refused(OcspTest):
                 self.assertEqual(answer.status, 200)
                 self.assertIn(b"\x82\x00", answer.body)
         self.assertStatus(self.send("GET", f"{PATH}/{1 << 100:x}").body, UNKNOWN)
+
+    def test_kept_in_front_until_it_ends(self):
+        """However long the web server may keep answers: an answer is backdated by a minute, and so has less than an hour to live."""
+        with open(os.path.join(self.stack.dir, "secrets", "edge.nginx"), encoding="utf-8") as source:
+            key = source.read().split()[-1].rstrip(";")
+        before = int(time.time())
+        head, body = fcgi(os.path.join(self.stack.dir, "run", "pki.sock"), {
+            "REQUEST_METHOD": "GET", "REQUEST_URI": f"{PATH}/{self.leaf.serial_number:x}", "CERTCTL_SURFACE": "pki", "REQUEST_SCHEME": "http",
+            "SERVER_NAME": "localhost", "SERVER_PORT": "80", "CERTCTL_EDGE_KEY": key, "CONTENT_LENGTH": "0", "REMOTE_ADDR": "127.0.0.1"})
+        ends = ocsp.load_der_ocsp_response(body).next_update.replace(tzinfo=datetime.timezone.utc).timestamp()
+        kept = int(re.search(r"^X-Accel-Expires: ([0-9]+)\r?$", head, re.MULTILINE)[1])
+        self.assertGreater(kept, 0)
+        self.assertLess(kept, 3600 - 59)
+        self.assertGreaterEqual(ends, before + kept)
 
     def test_database_away(self):
         """500 and internalError, and as before when it is back."""
