@@ -29,6 +29,7 @@ STATEMENT(ocsp_standing,
  * elsewhere. */
 STATEMENT(ocsp_is_other,
           "SELECT EXISTS (SELECT 1 FROM ocsp_responders WHERE issuer_id = $1::text "
+          "AND ca_id = $3::text "
           "AND $2::text IN (cert_serial::text, rotated_from::text)) OR EXISTS (SELECT 1 "
           "FROM intermediate_cas WHERE owning_issuer_id = $1::text AND serial_number = $2::text "
           "AND parent_ca_id = $3::text AND revoked_at IS NULL) AS found");

@@ -398,6 +398,13 @@ class Refused(OcspTest):
                 self.assertIn(b"\x82\x00", answer.body)
         self.assertStatus(self.send("GET", f"{PATH}/{1 << 100:x}").body, UNKNOWN)
 
+    def test_the_responder_of_another_ca(self):
+        for sign, status in (("=", b"\x80\x00"), ("<>", b"\x82\x00")):
+            of = f"SELECT cert_serial FROM ocsp_responders WHERE issuer_id = 'iss-local' AND cert_serial IS NOT NULL AND ca_id {sign} '{self.ca_id}' LIMIT 1"
+            self.stack.wait(lambda of=of: self.stack.value(of), 60, "its certificate")
+            asked = self.cert_id(self.number(int(self.stack.value(of), 16)))
+            self.assertIn(asked + status, self.post(self.whole(asked)).body)
+
     def test_kept_in_front_until_it_ends(self):
         """However long the web server may keep answers: an answer is backdated by a minute, and so has less than an hour to live."""
         with open(os.path.join(self.stack.dir, "secrets", "edge.nginx"), encoding="utf-8") as source:
