@@ -29,6 +29,8 @@
 #define STAGING "restore"
 #define LOCK    "restore.lock"
 
+#define FACTS_ENDS ".facts"
+
 static void *file_failed(struct fault *fault, const char *what, const char *path)
 {
     const int error = errno;
@@ -277,6 +279,27 @@ static bool check_keys(const struct restore *restore, struct fault *fault)
     return true;
 }
 
+static bool is_closed(TALLOC_CTX *ctx, const char *path)
+{
+    struct bytes text;
+    struct fault ignored = {0};
+
+    if (access(path, F_OK) != 0 || !backup_file_read(ctx, path, &text, &ignored))
+        return false;
+    AUTO(json_t) *facts = json_parse_object(text, INPUT_MALFORMED, "facts", &ignored);
+    return json_is_true(json_object_get(facts, "retired"));
+}
+
+/* A CA that was retired since the back-up was taken: what opens it again is a hand that takes the
+ * file away, as ever. */
+static bool stays_closed(TALLOC_CTX *ctx, const char *path, const struct staged *staged)
+{
+    if (!text_ends(path, FACTS_ENDS) || !is_closed(ctx, path) || is_closed(ctx, staged->path))
+        return false;
+    (void)printf("retired since the back-up, and stays so for the signer: %s\n", path);
+    return true;
+}
+
 static bool put_place(const struct restore *restore, const struct place *place,
                       const struct staged *staged, struct fault *fault)
 {
@@ -285,7 +308,8 @@ static bool put_place(const struct restore *restore, const struct place *place,
                                   strchr(staged->entry.name, '/') + 1);
 
     /* The signer's numbers only rise: restore_numbers writes them. */
-    if (text_ends(path, CRL_STATE_ENDS) || same_content(scratch, path, staged->path))
+    if (text_ends(path, CRL_STATE_ENDS) || same_content(scratch, path, staged->path) ||
+        stays_closed(scratch, path, staged))
         return true;
     return backup_file_put(path, staged->path, &staged->entry, restore->aside, fault);
 }

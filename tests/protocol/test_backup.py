@@ -2,6 +2,7 @@
 restore may be killed at any instant (10 section 17, 00 decision 65)."""
 import hashlib
 import http.client
+import json
 import os
 import signal
 import subprocess
@@ -413,8 +414,16 @@ class Backup(unittest.TestCase):
             if name.endswith(".state"):
                 os.unlink(self.path("state", "ca", name))
         os.unlink(self.stack.signer_log)
+        root, = (self.path("state", "ca", name) for name in os.listdir(self.path("state", "ca")) if name.startswith("root-") and name.endswith(".facts"))
+        with open(root, encoding="ascii") as old:
+            facts = json.load(old) | {"retired": True}
+        with open(root, "w", encoding="ascii") as closed:  # as the signer has it when its CA is retired
+            json.dump(facts, closed)
         done = self.restore("--force", "--without-log")
         self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(f"stays so for the signer: {root}\n", done.stdout)
+        with open(root, encoding="ascii") as kept:
+            self.assertEqual(json.load(kept), facts)
         self.assertEqual(len([name for name in self.databases() if ".before-restore-" in name]), 1)
         self.stack.run("up")
         self.wait(lambda: self.get(CRL).status == 200 and self.number(self.crl()) >= highest + 1000, what="the number leapt")
