@@ -99,6 +99,14 @@ class Isolation(ProtocolTest):
                 self.assertNotEqual(done.returncode, 0, f"{user}: {statement}")
                 self.assertIn("permission denied", done.stdout)
 
+    def test_a_month_that_began_without_its_partition(self):
+        """Its rows lie in the default partition. The months after it, and the days of the other table, are made all the same."""
+        said = self.stack.sql("BEGIN; INSERT INTO audit_events (id, actor, actor_type, action, resource_type, resource_id, \"timestamp\") "
+                              "VALUES ('audit-late', 'x', 'System', 'x', 'x', 'x', '2071-03-05T00:00:00Z'); "
+                              "SELECT partitions_ensure('2071-03-01T00:00:00Z'), to_regclass('audit_events_207103') IS NULL, "
+                              "to_regclass('audit_events_207106'), to_regclass('endpoint_health_history_20710308'); ROLLBACK")
+        self.assertIn(["11", "t", "audit_events_207106", "endpoint_health_history_20710308"], said)
+
     def test_a_responder_cannot_reach_the_admin_socket(self):
         script = "import socket,sys; s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])"
         admin = os.path.join(self.stack.dir, "run", "signer-admin.sock")
