@@ -1,4 +1,5 @@
 /* tests/bench/asking.c: see asking.h. */
+#include <signal.h>
 #include <stdio.h>
 
 #include "core/auto.h"
@@ -29,12 +30,24 @@ struct asker {
     int64_t number; /* of the request that is under way */
 };
 
+static volatile sig_atomic_t told_to_end;
+
+static void on_term(int signal_number)
+{
+    told_to_end = signal_number;
+}
+
+static int64_t wanted(const struct tally *tally)
+{
+    return told_to_end ? tally->begun : tally->asking->warmup + tally->asking->count;
+}
+
 static void ask(struct asker *asker)
 {
     struct tally *tally = asker->tally;
     const struct asking *asking = tally->asking;
 
-    if (tally->begun == asking->warmup + asking->count)
+    if (tally->begun == wanted(tally))
         return;
     asker->number = tally->begun++;
     asking->ask(&asker->http, asker->number, asking->arg);
@@ -81,7 +94,7 @@ static void report(struct tally *tally)
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     const double seconds = (double)(clock_monotonic_us() - tally->began_us) / 1e6;
 
-    json_set_new(result, "rate", json_real((double)tally->asking->count / seconds));
+    json_set_new(result, "rate", json_real((double)tally->samples.count / seconds));
     json_set_integer(result, "errors", tally->errors);
     json_set_text(result, "first_error", text_utf8_repair(scratch, tally->first_error));
     json_set_new(result, "request", samples_json(&tally->samples));
@@ -91,11 +104,13 @@ static void report(struct tally *tally)
 void asking_run(const struct asking *asking)
 {
     AUTO(TALLOC_CTX) *ctx = talloc_named_const(NULL, 0, "asking");
+    const struct sigaction end = {.sa_handler = on_term, .sa_flags = (int)SA_RESETHAND};
     struct tally *tally = mem_new(ctx, struct tally);
     const struct loop loop = loop_new();
     const struct http_host host = http_host_new(ctx, &loop, asking->url, asking->root_file);
 
     tally->asking = asking;
+    (void)sigaction(SIGTERM, &end, NULL);
     if (asking->warmup == 0)
         window_open(tally);
     for (int64_t i = 0; i < asking->connections; i++) {
@@ -106,7 +121,7 @@ void asking_run(const struct asking *asking)
         http_open(&asker->http, &host);
         ask(asker);
     }
-    while (tally->done < asking->warmup + asking->count)
+    while (tally->done < wanted(tally))
         loop_turn(&loop, WAIT_MS);
     report(tally);
 }

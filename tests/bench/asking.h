@@ -24,7 +24,7 @@ struct asking {
 /* Whether url, connections and count can be used. */
 bool asking_is_whole(const struct asking *asking);
 /* Asks, and prints rate, errors and durations as one line of JSON; before it "window 0", when the
- * clock begins to run. */
+ * clock begins to run. SIGTERM ends the asking before its count, and the line is printed. */
 void asking_run(const struct asking *asking);
 
 #endif

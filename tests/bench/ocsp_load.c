@@ -1,6 +1,8 @@
 /* tests/bench/ocsp_load.c: OCSP requests for one certificate after the other, by POST or GET, with
- * or without a nonce. They are made before the clock runs; each answer must say good of the right
- * one. */
+ * or without a nonce. They are made before the clock runs; each answer must say of the right
+ * one that it is good, or revoked where the file of serials says so: "SERIAL revoked". With
+ * --believe=1 it is looked at whole, signature and all. */
+#include <openssl/ocsp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,6 +13,7 @@
 #include "pki/der.h"
 #include "pki/ocsp.h"
 #include "tests/bench/asking.h"
+#include "tests/bench/belief.h"
 #include "tests/bench/options.h"
 
 #include "core/banned.h"
@@ -24,7 +27,10 @@
 struct question {
     const char *path;
     struct bytes body;
-    struct bytes good; /* serial and status, as they stand in an answer that says good */
+    struct bytes request; /* as body, also where that is in the path */
+    struct bytes wanted;  /* serial and status, as they stand in the right answer */
+    int status;
+    struct bytes believed; /* an answer that was looked at whole; size 0: none yet */
 };
 
 struct run {
@@ -33,6 +39,8 @@ struct run {
     const char *serials_file;
     const char *form; /* post, get */
     int64_t nonce;
+    int64_t believe;
+    X509_STORE *believed; /* NULL: status and serial will do */
     struct ocsp_ca_hashes ca;
     struct question *questions;
     size_t question_count;
@@ -60,6 +68,8 @@ static void ca_read(struct run *run)
     const struct certificate *ca = certificate_from_pem(scratch, pem, &fault);
     if (!ca || !ocsp_ca_hashes(ca, &run->ca))
         give_up("%s: %s", run->ca_file, fault.detail);
+    if (run->believe)
+        run->believed = belief_in(ca->x509);
 }
 
 /* As clients write it: a nonce of 32 octets (RFC 9654 section 2.1) among the requestExtensions. */
@@ -99,22 +109,26 @@ static const char *path_of(TALLOC_CTX *ctx, const char *base, struct bytes der)
     return path;
 }
 
-static struct question question_of(struct run *run, const char *serial)
+static struct question question_of(struct run *run, const char *serial, bool revoked)
 {
-    struct question question = {.path = http_path(run->asking.url)};
+    struct question question = {
+        .path = http_path(run->asking.url),
+        .status = revoked ? V_OCSP_CERTSTATUS_REVOKED : V_OCSP_CERTSTATUS_GOOD,
+    };
     struct ocsp_cert_id id = {0};
 
     if (!ocsp_cert_id_of(run, &run->ca, serial, &id))
         give_up("%s is no serial", serial);
     question.body = run->nonce ? with_nonce(run, id.whole) : ocsp_request_encode(run, id.whole);
+    question.request = question.body;
     if (text_equal(run->form, "get")) {
         question.path = path_of(run, question.path, question.body);
         question.body = (struct bytes){0};
     }
-    uint8_t *good = mem_array(run, uint8_t, id.serial.size + 2);
-    memcpy(good, id.serial.data, id.serial.size);
-    good[id.serial.size] = 0x80; /* good [0] IMPLICIT NULL */
-    question.good = (struct bytes){good, id.serial.size + 2};
+    uint8_t *wanted = mem_array(run, uint8_t, id.serial.size + 1);
+    memcpy(wanted, id.serial.data, id.serial.size);
+    wanted[id.serial.size] = revoked ? 0xa1 : 0x80; /* [1] RevokedInfo, [0] NULL, both IMPLICIT */
+    question.wanted = (struct bytes){wanted, id.serial.size + 1};
     return question;
 }
 
@@ -125,19 +139,21 @@ static void questions_read(struct run *run)
     size_t room = 0;
 
     while (fgets(line, sizeof(line), file)) {
-        line[strcspn(line, "\n")] = '\0';
+        const bool revoked = strstr(line, " revoked") != NULL;
+
+        line[strcspn(line, " \n")] = '\0';
         if (run->question_count == room) {
             room = most(2 * room, (size_t)1024);
             run->questions = mem_resize(run, run->questions, struct question, room);
         }
-        run->questions[run->question_count++] = question_of(run, line);
+        run->questions[run->question_count++] = question_of(run, line, revoked);
     }
     (void)fclose(file);
     if (run->question_count == 0)
         give_up("%s has no serials", run->serials_file);
 }
 
-static const struct question *question_at(const struct run *run, int64_t number)
+static struct question *question_at(const struct run *run, int64_t number)
 {
     return &run->questions[(size_t)number % run->question_count]; /* not negative */
 }
@@ -150,12 +166,27 @@ static void ask(struct http *http, int64_t number, void *arg)
                  question->body);
 }
 
+/* What a web server keeps it says often: octet for octet the same is looked at once. */
+static bool is_believed(struct run *run, struct question *question, struct bytes answer)
+{
+    if (bytes_equal(question->believed, answer))
+        return true;
+    if (!belief_holds(run->believed, question->request, answer, question->status))
+        return false;
+    if (!run->nonce)
+        question->believed = bytes_copy(run, answer);
+    return true;
+}
+
 static bool is_right(const struct http_answer *answer, int64_t number, void *arg)
 {
-    const struct bytes good = question_at(arg, number)->good;
+    struct run *run = arg;
+    struct question *question = question_at(run, number);
+    const struct bytes wanted = question->wanted;
 
     return answer->status == 200 &&
-           memmem(answer->body.data, answer->body.size, good.data, good.size);
+           memmem(answer->body.data, answer->body.size, wanted.data, wanted.size) &&
+           (!run->believed || is_believed(run, question, answer->body));
 }
 
 static void run_read(struct run *run, int argc, char **argv)
@@ -167,6 +198,7 @@ static void run_read(struct run *run, int argc, char **argv)
         {"--serials",     &run->serials_file, NULL                },
         {"--form",        &run->form,         NULL                },
         {"--nonce",       NULL,               &run->nonce         },
+        {"--believe",     NULL,               &run->believe       },
         {"--connections", NULL,               &asking->connections},
         {"--count",       NULL,               &asking->count      },
         {"--warmup",      NULL,               &asking->warmup     },
@@ -175,7 +207,7 @@ static void run_read(struct run *run, int argc, char **argv)
     options_read(argc, argv, slots, ARRAY_SIZE(slots));
     if (!asking_is_whole(asking) || !run->ca_file || !run->serials_file)
         give_up("wanted: --url=URL --ca=FILE --serials=FILE [--form=post|get --nonce=1 "
-                "--connections=N --count=N --warmup=N]");
+                "--believe=1 --connections=N --count=N --warmup=N]");
 }
 
 int main(int argc, char **argv)
@@ -190,5 +222,6 @@ int main(int argc, char **argv)
     ca_read(run);
     questions_read(run);
     asking_run(&run->asking);
+    X509_STORE_free(run->believed);
     return EXIT_SUCCESS;
 }

@@ -21,7 +21,6 @@ SINCE = 1000
 CRL = "/.well-known/pki/crl/iss-local"
 OCSP = "/.well-known/pki/ocsp/iss-local"
 GOOD, REVOKED = 0x80, 0xA1  # the tags of CertStatus
-LOAD = "tests/bench/acme-load"
 
 
 def der(tag, *parts):
@@ -47,10 +46,7 @@ class Backup(unittest.TestCase):
         cls.addClassCleanup(cls.stack.stop, keep=bool(os.environ.get("CERTCTL_CHECK_KEEP")))
         cls.stack.environment["CERTCTL_RUN_RATE"] = "100000"
         cls.stack.start()
-        build = os.environ.get("CERTCTL_RUN_BUILD") or os.path.join(cls.stack.dir, "build")
-        if not os.path.exists(os.path.join(build, LOAD)):
-            subprocess.run(["make", "-C", build, LOAD], stdout=subprocess.DEVNULL, check=True)
-        cls.load = os.path.join(build, LOAD)
+        cls.load = cls.stack.bench("acme-load")
         cls.file = os.path.join(cls.stack.home, "old.backup")
         cls.wait(lambda: cls.get(CRL).status == 200, what="the first list")
         cls.issue_and_revoke()

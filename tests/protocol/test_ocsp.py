@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import hashlib
 import http.client
+import http.server
 import json
 import os
 import re
@@ -435,6 +436,11 @@ class Rotation(OcspTest):
 
     env = {"CERTCTL_OCSP_EDGE_TTL": "2"}
 
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.client = cls.stack.bench("ocsp-load")
+
     def test_what_is_kept_ends(self):
         """A revocation of which no row tells the job: each form says so in the end, in a whole answer."""
         chain, _ = self.acme.obtain("ends.ocsp.example.org")
@@ -459,39 +465,83 @@ class Rotation(OcspTest):
     def make_due(self):
         self.stack.sql("UPDATE ocsp_responders SET not_after = now() + interval '1 day'")
 
-    def under_load(self, disturb):
-        stop = threading.Event()
-        bad = []
-        count = [0]
-        leaf = self.leaf
+    def load(self, name, *arguments, url=None):
+        """The load client, which looks at each answer whole, and the file of what it says."""
+        url = url or f"http://localhost:{self.stack.http_port}"
+        out = open(os.path.join(self.folder, name), "w+", encoding="utf-8")  # pylint: disable=consider-using-with
+        self.addCleanup(out.close)
+        process = subprocess.Popen(  # pylint: disable=consider-using-with
+            [self.client, f"--url={url}{PATH}", f"--ca={self.ca_file}", f"--serials={self.asked_of}",
+             "--believe=1", "--count=1000000000", *arguments],
+            stdout=out, env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process, out
 
-        def load():
-            wire = http.client.HTTPConnection("localhost", self.stack.http_port, timeout=60)
-            while not stop.is_set():
-                wire.request("POST", PATH, self.request(leaf, nonce=os.urandom(16)), {"Content-Type": MEDIA})
-                answer = wire.getresponse()
-                body = answer.read()
-                count[0] += 1
-                try:
-                    if ocsp.load_der_ocsp_response(body).certificate_status != GOOD:
-                        bad.append(body)
-                except ValueError:
-                    bad.append((answer.status, body))
-            wire.close()
-        threads = [threading.Thread(target=load) for _ in range(3)]
-        began = time.monotonic()
-        for thread in threads:
-            thread.start()
-        try:
-            disturb()
-            before = count[0]
-            self.stack.wait(lambda: count[0] > max(300, before + 30), what="answers enough")
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
-        print(f"# {count[0] / (time.monotonic() - began):.0f} requests a second meanwhile")
-        self.assertEqual(bad, [])
+    def said(self, out):
+        out.seek(0)
+        return out.read().splitlines()
+
+    def errors(self, url, *arguments):
+        process, out = self.load("few", "--count=4", "--nonce=1", *arguments, url=url)
+        self.assertEqual(process.wait(60), 0)
+        return json.loads(self.said(out)[-1])["errors"]
+
+    def test_0_the_load_client_believes_nothing(self):
+        self.asked_of = self.write("serials", f"{self.leaf.serial_number:x}\n")
+        lies = {
+            "none": lambda request: self.post(request).body,
+            "another nonce": lambda request: self.post(self.request(self.leaf, nonce=b"other")).body,
+            "no nonce": lambda request: self.post(self.request(self.leaf)).body,
+            "its octet": lambda request: (lambda body: body[:200] + bytes([body[200] ^ 1]) + body[201:])(self.post(request).body),
+            "later": lambda request: self.post(request).body + b"\0",
+            "refused": lambda request: TRY_LATER,
+        }
+
+        class Liar(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            lie = ""
+
+            def do_POST(self):
+                body = lies[Liar.lie](self.rfile.read(int(self.headers["Content-Length"])))
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):  # pylint: disable=arguments-differ
+                pass
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Liar) as server:
+            server.daemon_threads = True
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            for Liar.lie in lies:
+                with self.subTest(Liar.lie):
+                    found = self.errors(f"http://localhost:{server.server_port}", "--connections=1")
+                    self.assertEqual(found, 0 if Liar.lie == "none" else 4)
+            server.shutdown()
+        self.asked_of = self.write("serials", f"{self.leaf.serial_number:x} revoked\n")
+        self.assertEqual(self.errors(f"http://localhost:{self.stack.http_port}"), 4)
+
+    def under_load(self, disturb):
+        """What the web server keeps, and what each time a responder signs; good and revoked, while something happens to the responders."""
+        revoked = self.issue(f"{self._testMethodName.replace('_', '-')}.ocsp.example.org")
+        self.revoke(revoked)
+        self.stack.wait(lambda: self.ask(revoked, nonce=b"r").certificate_status == REVOKED, what="revoked")
+        self.asked_of = self.write("serials", f"{self.leaf.serial_number:x}\n{revoked.serial_number:x} revoked\n")
+        loads = [self.load("edge", "--form=get", "--connections=8", "--warmup=50"),
+                 self.load("responder", "--nonce=1", "--connections=2", "--warmup=50")]
+        for _, out in loads:
+            self.stack.wait(lambda out=out: self.said(out) == ["window 0"], what="the load")
+        disturb()
+        for n in range(30):
+            self.assertEqual(self.ask(self.leaf, nonce=b"%d" % n).certificate_status, GOOD)
+        for process, _ in loads:
+            process.terminate()
+        self.assertEqual([process.wait(60) for process, _ in loads], [0, 0])
+        done = [json.loads(self.said(out)[-1]) for _, out in loads]
+        print(f"# {done[0]['rate']:.0f} answers a second of the web server and {done[1]['rate']:.0f} of a responder meanwhile")
+        self.assertEqual([(one["errors"], one["first_error"]) for one in done], [(0, "")] * 2)
+        self.assertTrue(all(one["request"]["n"] > 0 for one in done), done)
 
     def asked(self, serial):
         """The very first question about it, so that no web server has kept anything."""
