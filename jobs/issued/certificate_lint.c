@@ -138,16 +138,11 @@ static bool walk(struct job_run *run, struct fault *fault)
     return true;
 }
 
-static const struct confine_path confine_paths[] = {JOB_CONFINE_PATHS};
-static const struct confine_plan confine_plan = {.paths = confine_paths,
-                                                 .path_count = ARRAY_SIZE(confine_paths)};
-
 static const struct job certificate_lint_job = {
     .name = "certificate-lint",
     .interval_setting = AT(settings, certificate_lint_interval_ms),
     .seeds_due_later = true,
     .limit_s = 300,
-    .confine = &confine_plan,
     .run = walk,
 };
 

@@ -223,15 +223,10 @@ static bool work(struct job_run *run, struct fault *fault)
     return true;
 }
 
-static const struct confine_path confine_paths[] = {JOB_CONFINE_PATHS};
-static const struct confine_plan confine_plan = {.paths = confine_paths,
-                                                 .path_count = ARRAY_SIZE(confine_paths)};
-
 static const struct job job_processor = {
     .name = "job-processor",
     .interval_setting = AT(settings, job_processor_interval_ms),
     .limit_s = 120,
-    .confine = &confine_plan,
     .run = work,
 };
 

@@ -80,15 +80,10 @@ static bool look(struct job_run *run, struct fault *fault)
     return expire_approvals(run, fault) && give_back_lost(run, fault);
 }
 
-static const struct confine_path confine_paths[] = {JOB_CONFINE_PATHS};
-static const struct confine_plan confine_plan = {.paths = confine_paths,
-                                                 .path_count = ARRAY_SIZE(confine_paths)};
-
 static const struct job job_timeout = {
     .name = "job-timeout",
     .interval_setting = AT(settings, job_timeout_interval_ms),
     .limit_s = 120,
-    .confine = &confine_plan,
     .run = look,
 };
 
