@@ -203,9 +203,6 @@ void acme_refuse(struct request *request, struct response *response, const struc
     if (status == 503 || fault.retry_after_s > 0)
         response_header(response, "Retry-After", "%u",
                         fault.retry_after_s ? fault.retry_after_s : 5);
-    if (fault.reason == ACME_TERMS)
-        response_header_add(response, "Link", "<%s>;rel=\"terms-of-service\"",
-                            request->settings->acme_tos_url);
     response_json(response, status, problem_document(request, type, status, &fault));
     response_header(response, "Content-Type", "application/problem+json");
     acme_count_problem(request, type);

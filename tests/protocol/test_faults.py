@@ -308,7 +308,7 @@ class Faults(unittest.TestCase):
         answer = acme.post("/new-account", {})
         self.assertEqual((answer.status, answer.type), (403, "userActionRequired"), answer)
         self.assertEqual(answer.json["instance"], "https://example.org/terms")
-        self.assertIn('<https://example.org/terms>;rel="terms-of-service"', answer.links)
+        self.assertEqual(answer.links.count('<https://example.org/terms>;rel="terms-of-service"'), 1, answer.links)
 
 
 class Disabled(unittest.TestCase):
