@@ -100,8 +100,7 @@ destroy_all()
     step=destroy
     need_run_dir
     place_lock
-    if [ "${1:-}" != --yes ]; then
-        [ -t 0 ] || die 'there is nobody to ask' '' './run destroy --yes'
+    if [ "${1:-}" != --yes ] && [ -t 0 ]; then
         printf '%s and all in it will be gone: CA keys, database, certificates. Type yes: ' "$run_dir"
         read -r destroy_word
         [ "$destroy_word" = yes ] || die 'left as it is' '' ''

@@ -60,14 +60,6 @@ class Place(unittest.TestCase):
         self.assertFalse(os.path.exists(self.stack.dir))
         self.assertIsNotNone(process.wait(60))
 
-    def test_destroy_asks_or_is_told(self):
-        """CA keys do not go because nobody was there to be asked."""
-        done = subprocess.run([os.path.join(TOP, "run"), "destroy"], env=self.stack.environment, stdin=subprocess.DEVNULL, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-        self.assertNotEqual(done.returncode, 0)
-        self.assertIn("destroy --yes", done.stdout)
-        self.assertTrue(os.path.exists(os.path.join(self.stack.dir, ".certctl-run")))
-
     def test_a_cluster_half_made_is_made_anew(self):
         self.addCleanup(self.stack.run, "destroy", "--yes")
         data = os.path.join(self.stack.dir, "pg", "data")
