@@ -205,12 +205,12 @@ static int retired_already(struct admin *admin, const struct options *options)
     return EX_TEMPFAIL;
 }
 
-/* What must be in a body is checked by the code that the job uses. */
+/* What must be in a body is checked by the code that the job uses. A renewed CA's places are the
+ * old one's where no option names others. */
 static int order_verb(struct admin *admin, enum ca_order_kind kind, int argc, char **argv)
 {
     struct options options = {
         .issuer_id = "iss-local",
- /* A new key is asked about where the old one is. */
         .base_url = kind == CA_RENEW ? NULL : admin->settings->pki_base_url,
         .order = {.kind = kind,
                   .days = kind == CA_SELF_SIGNED ? CA_SELF_SIGNED_DAYS : CA_ISSUING_DAYS,
