@@ -266,8 +266,7 @@ size_t flow_validate(struct flow *flow, void (*taken)(void *arg, const char *cha
     AUTO(TALLOC_CTX) *scratch = talloc_new(NULL);
     const struct text_list types = one(scratch, "http-01");
     const struct rows *rows = SEND(scratch, flow, FLOW_CLAIM, TEXTS(&types), INTEGER(CONCURRENCY),
-                                   INTEGER(CONCURRENCY), INTEGER(ATTEMPTS + 5), INTEGER(LEASE_S),
-                                   TEXT(CLAIMED_BY));
+                                   INTEGER(CONCURRENCY), INTEGER(LEASE_S), TEXT(CLAIMED_BY));
 
     if (rows->count == 1 && row_null(rows, 0, "challenge_id"))
         return 0;
